@@ -1,0 +1,53 @@
+# One environment, .venv/, for every target; stamps say what is installed in it.
+PYTHON ?= python3
+BIN := .venv/bin
+.DEFAULT_GOAL := help
+.PHONY: help figures test claims train bench paper docs lint derive reproduce clean
+
+help:  ## Show the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  \1\t/'
+
+.venv/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed, $(PYTHON) is $$($(PYTHON) --version 2>&1): install it, or name one with make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "$(PYTHON) lacks venv or ensurepip: on Debian and Ubuntu, apt-get install python3-venv" >&2; exit 1; }
+	@$(PYTHON) -m venv .venv
+	@touch $@
+
+.venv/.core: .venv/.made pyproject.toml requirements.lock
+	@echo "installing the core packages into .venv" >&2
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.lock -e .
+	@touch $@
+
+.venv/.dev: .venv/.core
+	@echo "installing the test and lint tools into .venv" >&2
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[dev]'
+	@touch $@
+
+.venv/.paper: .venv/.core
+	@echo "installing typst into .venv" >&2
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[paper]'
+	@touch $@
+
+figures: .venv/.core  ## Compute and draw every figure into figures/out (under 10 minutes on 2 cores)
+	@$(BIN)/stochep figures
+
+test: .venv/.dev  ## Run the theorem checks and the tests
+	@$(BIN)/pytest -n 2 --dist worksteal -q
+
+claims: .venv/.core  ## Check every claim and print the table
+	@$(BIN)/stochep claims check
+
+lint: .venv/.dev  ## Style, types and the direction of imports
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/lint-imports
+	@$(BIN)/basedpyright --level error
+
+derive: .venv/.core  ## Derive the equations again and rewrite meanfield/equations.py
+	@$(BIN)/python -m meanfield.derivations
+
+paper: .venv/.paper  ## Build paper/main.pdf
+	@$(BIN)/python -m paper.build
+
+clean:  ## Remove the environment and what was generated
+	rm -rf .venv figures/out paper/generated paper/main.pdf

@@ -1,0 +1,1 @@
+"""Simulation of stochastic equilibrium propagation: what can be sampled or relaxed."""

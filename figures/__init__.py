@@ -1,0 +1,1 @@
+"""One script a figure: compute(…) -> dict, draw(data) -> Figure."""

@@ -1,0 +1,86 @@
+"""Build paper/main.pdf: check every claim, write the record that the paper's table reads, compile.
+
+Run from the repository root: `python -m paper.build [--instances N] [--seed S] [--claims FILE]`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import re
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+CLAIMS_FILE = ROOT / "paper" / "generated" / "claims.json"
+PDF = ROOT / "paper" / "main.pdf"
+CHECKED_PACKAGES = ("meanfield", "dynamics", "proofs_numeric")
+TIMESTAMP = 1_767_225_600  # 2026-01-01T00:00:00Z; any constant makes the PDF reproducible to the byte
+
+
+def source_digest() -> str:
+    """SHA-256 over the names and contents of the sources that the verdicts depend on."""
+    digest = hashlib.sha256()
+    for package in CHECKED_PACKAGES:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            digest.update(path.relative_to(ROOT).as_posix().encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def catalogue_order(label: str) -> tuple[str, int, str]:
+    """Sort key that puts B7 before B7b before B8 before B10."""
+    family, number, suffix = re.fullmatch(r"([A-Z]+)(\d+)(\w*)", label).groups()
+    return family, int(number), suffix
+
+
+def run_claims(*, instances: int, seed: int) -> dict:
+    """Check every registered claim."""
+    from proofs_numeric import CLAIMS, check
+
+    records = []
+    for position, label in enumerate(sorted(CLAIMS, key=catalogue_order), start=1):
+        claim = CLAIMS[label]
+        print(f"[{position}/{len(CLAIMS)}] {label}: {claim.title}", file=sys.stderr)
+        record = dict(check(label, instances=instances, seed=seed).record())
+        record |= dict(title=claim.title, statement=claim.statement, hypotheses=claim.hypotheses)
+        records.append(record)
+    return dict(sources=source_digest(), instances=instances, seed=seed, claims=records)
+
+
+def reuse_claims(path: Path) -> dict:
+    """The record in `path`, refused when the sources have changed since it was written."""
+    record = json.loads(path.read_text(encoding="utf-8"))
+    if record.get("sources") != source_digest():
+        raise SystemExit(f"{path} was written by other sources than these: run python -m paper.build without --claims")
+    return record
+
+
+def compile_paper() -> None:
+    """Typeset paper/main.typ with the fonts that typst ships and a fixed date."""
+    import typst
+
+    typst.compile(
+        ROOT / "paper" / "main.typ", root=ROOT, output=PDF, format="pdf", ignore_system_fonts=True, timestamp=TIMESTAMP
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m paper.build", description="Build paper/main.pdf.")
+    parser.add_argument("--instances", type=int, default=100, help="random instances a claim (default %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the instances (default %(default)s)")
+    parser.add_argument("--claims", type=Path, metavar="FILE", help="reuse this record if it is up to date")
+    arguments = parser.parse_args()
+    if arguments.claims is None:
+        record = run_claims(instances=arguments.instances, seed=arguments.seed)
+    else:
+        record = reuse_claims(arguments.claims)
+    CLAIMS_FILE.parent.mkdir(parents=True, exist_ok=True)
+    CLAIMS_FILE.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    compile_paper()
+    print(PDF.relative_to(ROOT))
+
+
+if __name__ == "__main__":
+    main()

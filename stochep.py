@@ -1,0 +1,166 @@
+"""The front door: `stochep train`, `stochep data`. Arguments in, exit codes out; the work is in the packages.
+
+Exit codes: 0 fine, 1 a run or check failed, 2 usage or bad input. stdout carries results, stderr progress and complaints.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import App, CycloptsError, Parameter
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from dynamics.crnn.train import Run, State
+
+FAILED, USAGE = 1, 2
+
+# a sentence of ours must not be wrapped or coloured: scripts read it
+_stderr = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
+
+app = App(
+    name="stochep",
+    help="Theory and verification of stochastic equilibrium propagation.",
+    error_console=_stderr,
+    exit_on_error=False,
+    print_error=True,
+    help_on_error=False,
+    result_action="return_value",
+)
+data = App(name="data", help="The data sets that can be trained on.")
+app.command(data)
+
+
+def main() -> None:
+    """Run one command line and exit."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """The exit code of one command line."""
+    try:
+        return app(arguments) or 0
+    except CycloptsError:
+        return USAGE
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return FAILED
+
+
+@app.command
+def train(
+    experiment: Path,
+    /,
+    *,
+    overrides: Annotated[tuple[str, ...], Parameter(name="--set", consume_multiple=True, negative=())] = (),
+    seeds: Annotated[tuple[int, ...], Parameter(name="--seed", consume_multiple=True, negative=())] = (),
+    out: Path = Path("runs"),
+    resume: Annotated[bool, Parameter(negative=())] = False,
+    json: Annotated[bool, Parameter(negative=())] = False,
+) -> int:
+    """Train every seed of an experiment and write OUT/NAME/SEED/result.json and weights.npz.
+
+    Parameters
+    ----------
+    experiment
+        The TOML file, for instance experiments/digits_stochastic.toml.
+    overrides
+        key=value with a dotted key, any number of them: --set training.epochs=5 network.leak=0.25
+    seeds
+        Seeds to train instead of the file's.
+    out
+        The folder for runs; --out results records them.
+    resume
+        Take each seed up from its newest checkpoint; the end is the same bit by bit.
+    json
+        One JSON document on stdout instead of a line a seed.
+    """
+    import msgspec
+
+    from dynamics.crnn.config import load
+    from dynamics.crnn.train import prepare
+    from dynamics.crnn.train import train as train_run
+
+    try:
+        runs = prepare(load(experiment, overrides, seeds), out, resume=resume)
+    except ValueError as error:
+        return _refuse(error)
+    documents = []
+    for one in runs:
+        try:
+            with _progress(one) as report:
+                documents.append(train_run(one, report))
+        except (ArithmeticError, OSError) as error:
+            print(f"{one.experiment.name} seed {one.seed} failed: {error}", file=sys.stderr)
+            return FAILED
+        if not json:
+            print(_summary(one, documents[-1]), flush=True)
+    if json:
+        print(msgspec.json.encode({"runs": documents}).decode())
+    return 0
+
+
+@data.command(name="list")
+def list_data() -> int:
+    """Name the data sets, one a line, with size, split and origin."""
+    from dynamics.datasets import NAMES, describe
+
+    for name in NAMES:
+        print(describe(name))
+    return 0
+
+
+@data.command
+def check() -> int:
+    """Read every data set and compare it with what results were made from; exit code 1 if one differs."""
+    from dynamics.datasets import NAMES, load
+
+    code = 0
+    for name in NAMES:
+        try:
+            load(name, split_seed=0)
+            print(f"{name}: as expected")
+        except ValueError as error:
+            print(f"{name}: {error}")
+            code = FAILED
+    return code
+
+
+def _refuse(error: ValueError) -> int:
+    print(f"stochep: {error}", file=sys.stderr)
+    return USAGE
+
+
+def _summary(one: Run, document: dict[str, Any]) -> str:
+    metrics = (
+        f"{name.replace('_', ' ')} {100 * metric['value']:.2f} % [{100 * metric['low']:.2f}, {100 * metric['high']:.2f}]"
+        for name, metric in document["metrics"].items()
+    )
+    return f"{one.experiment.name} seed {one.seed}: {', '.join(metrics)}; {one.folder / 'result.json'}"
+
+
+@contextmanager
+def _progress(one: Run) -> Iterator[Callable[[State], None]]:
+    """A bar on a terminal, a line an epoch elsewhere, both on stderr; the first epoch compiles the kernels."""
+    from rich.progress import Progress
+
+    epochs, title = one.experiment.training.epochs, f"{one.experiment.name} seed {one.seed}"
+
+    def describe(state: State) -> str:
+        return f"cost {state.train_cost[-1]:.4f}, validation {100 * state.validation_accuracy[-1]:.1f} %"
+
+    if not _stderr.is_terminal:
+        print(f"{title}: {epochs - one.state.epoch} epochs to do, compiling first where needed", file=sys.stderr)
+        yield lambda state: print(f"{title} epoch {state.epoch}/{epochs}: {describe(state)}", file=sys.stderr)
+        return
+    with Progress(console=_stderr, transient=True) as progress:
+        task = progress.add_task(f"{title}, compiling", total=epochs, completed=one.state.epoch)
+        yield lambda state: progress.update(task, completed=state.epoch, description=f"{title}, {describe(state)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Layered networks that learn from images: architecture, network, learning rules, training, checkpoints."""

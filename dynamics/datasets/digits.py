@@ -1,0 +1,36 @@
+"""scikit-learn's handwritten digits: 1,797 real images of 8 × 8 pixels in 17 grey levels, shipped inside the library."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+
+LEVELS = 16
+IMAGES = 1797
+TEST, VALIDATION = 540, 180
+# of the labels' and then the pixels' bytes, each as uint8: the same images give the same splits, hence the same results
+FINGERPRINT = "e1d88a0854e29e01d16358d2cd026aa8fc20dfc4cdb3fce004300857ea82aa70"
+
+
+def read() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Pixels (1797, 64) in 0…16 and labels (1797,). Raises ValueError when they are not the images that results name."""
+    bunch = load_digits()
+    pixels, labels = bunch.data.astype(np.uint8), bunch.target.astype(np.uint8)
+    found = hashlib.sha256(labels.tobytes() + pixels.tobytes()).hexdigest()
+    if pixels.shape != (IMAGES, 64) or found != FINGERPRINT:
+        raise ValueError(
+            f"scikit-learn's digits have shape {pixels.shape} and fingerprint {found[:12]}, "
+            f"expected {(IMAGES, 64)} and {FINGERPRINT[:12]}: reinstall scikit-learn"
+        )
+    return pixels, labels
+
+
+def split(labels: NDArray[np.uint8], seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Indices of 1,077 training, 180 validation and 540 test images, each with every class in its proportion."""
+    rest, test = train_test_split(np.arange(IMAGES), test_size=TEST, random_state=seed, stratify=labels)
+    train, validation = train_test_split(rest, test_size=VALIDATION, random_state=seed, stratify=labels[rest])
+    return train, validation, test

@@ -1,0 +1,81 @@
+"""What a result was made with: versions, processor, threads, commit. No host name, no path.
+
+Main results: provenance, write_json, write_atomically, SCHEMA_VERSION.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numba
+
+from dynamics.philox import STREAM_VERSION
+
+# Of every result.json; raise it whenever a key changes its meaning.
+SCHEMA_VERSION = 1
+
+_PACKAGES = ("stochep", "numpy", "scipy", "numba", "scikit-learn")
+
+
+def provenance() -> dict[str, Any]:
+    """Schema, stream and package versions, Python, CPU model, threads, commit and dirty flag (None outside a checkout)."""
+    commit, dirty = _commit()
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "stream_version": STREAM_VERSION,
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in _PACKAGES},
+        "cpu": _cpu_model(),
+        "threads": numba.get_num_threads(),
+        "commit": commit,
+        "dirty": dirty,
+    }
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file that is either absent, old, or complete, whatever moment the process dies at."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def write_json(path: Path, document: dict[str, Any]) -> None:
+    """Write a document as indented JSON, atomically; NaN and infinity become null."""
+    write_atomically(path, msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n")
+
+
+def _cpu_model() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.processor() or platform.machine()
+
+
+def _commit() -> tuple[str | None, bool | None]:
+    """The checkout's commit, and whether its tracked files, results/ aside, differ from it."""
+    root = Path(__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return None, None
+    try:
+        commit = _git(root, "rev-parse", "HEAD")
+        changed = _git(root, "status", "--porcelain", "--untracked-files=no", "--", ".", ":!results")
+    except (OSError, subprocess.CalledProcessError):
+        return None, None
+    return commit, bool(changed)
+
+
+def _git(root: Path, *arguments: str) -> str:
+    finished = subprocess.run(["git", "-C", str(root), *arguments], check=True, capture_output=True, text=True)
+    return finished.stdout.strip()

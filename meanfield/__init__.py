@@ -1,5 +1,25 @@
 """Theory of stochastic equilibrium propagation: what can be written down."""
 
+from meanfield import bounds
+from meanfield.learning_rule import equilibrium_gradient
 from meanfield.model import Gradient, HypothesisError, Model, QuadraticCost
+from meanfield.response import contraction_rate, implicit_gradient, linear_noise, susceptibility
+from meanfield.solve import ConvergenceError, MultistabilityWarning, Solution, fixed_point, free_energy
 
-__all__ = ["Gradient", "HypothesisError", "Model", "QuadraticCost"]
+__all__ = [
+    "ConvergenceError",
+    "Gradient",
+    "HypothesisError",
+    "Model",
+    "MultistabilityWarning",
+    "QuadraticCost",
+    "Solution",
+    "bounds",
+    "contraction_rate",
+    "equilibrium_gradient",
+    "fixed_point",
+    "free_energy",
+    "implicit_gradient",
+    "linear_noise",
+    "susceptibility",
+]

@@ -58,6 +58,24 @@ def positive_number(name: str, value: Any) -> float:
     return number
 
 
+def leak_vector(leak: ArrayLike, size: int, largest: float = 1.0) -> FloatArray:
+    """Leaks ε_i, (size,), from a number or an array, each in (0, largest]."""
+    values = np.array(leak, dtype=np.float64)
+    if values.shape not in ((), (size,)):
+        raise ValueError(f"leak must be a number or have shape ({size},), got shape {values.shape}")
+    allowed = (values > 0) & (values <= largest) & np.isfinite(values)
+    if not allowed.all():
+        raise ValueError(f"leak must lie in (0, {largest:g}], got {np.atleast_1d(values)[~np.atleast_1d(allowed)][0]}")
+    return np.broadcast_to(values, (size,)).copy()
+
+
+def whole_number(name: str, value: Any, least: int) -> int:
+    """A whole number of at least `least`."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+        raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
+    return int(value)
+
+
 @dataclass(frozen=True, eq=False)
 class Model:
     """A symmetric network of N binary units with energy E(z) = −½ zᵀJz − bᵀz at one temperature.

@@ -44,9 +44,9 @@ def run_claims(*, instances: int, seed: int) -> dict:
         claim = CLAIMS[label]
         print(f"[{position}/{len(CLAIMS)}] {label}: {claim.title}", file=sys.stderr)
         record = dict(check(label, instances=instances, seed=seed).record())
-        record |= dict(title=claim.title, statement=claim.statement, hypotheses=claim.hypotheses)
+        record |= {"title": claim.title, "statement": claim.statement, "hypotheses": claim.hypotheses}
         records.append(record)
-    return dict(sources=source_digest(), instances=instances, seed=seed, claims=records)
+    return {"sources": source_digest(), "instances": instances, "seed": seed, "claims": records}
 
 
 def reuse_claims(path: Path) -> dict:

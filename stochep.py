@@ -1,6 +1,6 @@
 """The front door: `stochep train`, `stochep data`. Arguments in, exit codes out; the work is in the packages.
 
-Exit codes: 0 fine, 1 a run or check failed, 2 usage or bad input. stdout carries results, stderr progress and complaints.
+Exit codes: 0 fine, 1 a run or check failed, 2 usage or bad input. Results go to stdout, all else to stderr.
 """
 
 from __future__ import annotations
@@ -84,6 +84,7 @@ def train(
     from dynamics.crnn.config import load
     from dynamics.crnn.train import prepare
     from dynamics.crnn.train import train as train_run
+    from meanfield import ConvergenceError
 
     try:
         runs = prepare(load(experiment, overrides, seeds), out, resume=resume)
@@ -94,7 +95,7 @@ def train(
         try:
             with _progress(one) as report:
                 documents.append(train_run(one, report))
-        except (ArithmeticError, OSError) as error:
+        except (ConvergenceError, OSError) as error:
             print(f"{one.experiment.name} seed {one.seed} failed: {error}", file=sys.stderr)
             return FAILED
         if not json:
@@ -137,7 +138,9 @@ def _refuse(error: ValueError) -> int:
 
 def _summary(one: Run, document: dict[str, Any]) -> str:
     metrics = (
-        f"{name.replace('_', ' ')} {100 * metric['value']:.2f} % [{100 * metric['low']:.2f}, {100 * metric['high']:.2f}]"
+        "{} {:.2f} % [{:.2f}, {:.2f}]".format(
+            name.replace("_", " "), *(100 * metric[k] for k in ("value", "low", "high"))
+        )
         for name, metric in document["metrics"].items()
     )
     return f"{one.experiment.name} seed {one.seed}: {', '.join(metrics)}; {one.folder / 'result.json'}"

@@ -24,7 +24,7 @@ _PACKAGES = ("stochep", "numpy", "scipy", "numba", "scikit-learn")
 
 
 def provenance() -> dict[str, Any]:
-    """Schema, stream and package versions, Python, CPU model, threads, commit and dirty flag (None outside a checkout)."""
+    """Schema, stream and package versions, Python, CPU, threads, commit and dirty flag (None outside a checkout)."""
     commit, dirty = _commit()
     return {
         "schema_version": SCHEMA_VERSION,

@@ -32,7 +32,7 @@ def newest(folder: Path, key: str) -> dict[str, NDArray[np.float64]] | None:
     files = _files(folder)
     for file in files:
         try:
-            with np.load(file, allow_pickle=False) as archive:
+            with np.load(io.BytesIO(file.read_bytes()), allow_pickle=False) as archive:
                 arrays = dict(archive)
         except (OSError, ValueError, EOFError, zipfile.BadZipFile):
             continue

@@ -61,7 +61,7 @@ class Deterministic(Phases, frozen=True, tag_field="kind", tag="deterministic"):
 
 
 class Stochastic(Phases, frozen=True, tag_field="kind", tag="stochastic"):
-    """StochEP: leaky spikes; the estimate averages traces or firing probabilities, both phases on shared noise if coupled."""
+    """StochEP: leaky spikes; the estimate averages traces or probabilities, both phases on one noise where coupled."""
 
     estimator: Literal["traces", "probabilities"]
     coupled: bool = True
@@ -106,7 +106,7 @@ class Experiment(Table, frozen=True):
 
 
 def load(path: Path, overrides: Sequence[str] = (), seeds: Sequence[int] = ()) -> Experiment:
-    """The experiment in a TOML file with `overrides` "a.b=value" and other `seeds`; ValueError names key, value, remedy."""
+    """The experiment in a TOML file under `overrides` "a.b=value" and other `seeds`; ValueError names key and value."""
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
@@ -127,7 +127,7 @@ def load(path: Path, overrides: Sequence[str] = (), seeds: Sequence[int] = ()) -
 
 
 def fingerprint(experiment: Experiment) -> str:
-    """SHA-256 of the resolved experiment without its list of seeds: equal for the runs that one figure may put together."""
+    """SHA-256 of the resolved experiment without its seeds: equal for the runs that one figure may put together."""
     fields = {key: value for key, value in msgspec.to_builtins(experiment).items() if key != "seeds"}
     return hashlib.sha256(msgspec.json.encode(fields, order="sorted")).hexdigest()
 
@@ -163,14 +163,14 @@ def _sentence(message: str, raw: dict[str, Any]) -> str:
     """msgspec's complaint with the key's full path in front and the refused value or the nearest key behind."""
     complaint, _, where = message.partition(" - at `")
     path = re.sub(r"\[(\d+)\]", r".\1", where.rstrip("`")).removeprefix("$").lstrip(".")
-    keys = [int(key) if key.isdigit() else key for key in path.split(".") if key]
+    keys = [key for key in path.split(".") if key]
     if unknown := re.search(r"unknown field `(.*)`", complaint):
-        return f"unknown key {'.'.join([*map(str, keys), unknown[1]])}: {_nearest(unknown[1])}"
+        return f"unknown key {'.'.join([*keys, unknown[1]])}: {_nearest(unknown[1])}"
     if missing := re.search(r"missing required field `(.*)`", complaint):
-        return f"key {'.'.join([*map(str, keys), missing[1]])} is missing: add it"
+        return f"key {'.'.join([*keys, missing[1]])} is missing: add it"
     value: Any = raw
     for key in keys:
-        value = value[key] if isinstance(value, dict | list) else value
+        value = value[int(key)] if isinstance(value, list) else value[key]
     return f"{path}: {complaint[:1].lower() + complaint[1:]}, got {value!r}"
 
 

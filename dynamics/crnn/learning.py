@@ -36,7 +36,7 @@ class Response(NamedTuple):
 def respond(
     rule: Rule, network: Network, images: FloatArray, targets: FloatArray, *, seed: int, replicas: NDArray[np.int64]
 ) -> Response:
-    """Mean and slope of every unit under `rule`, for images (B, inputs) and targets (B, outputs); replicas number them."""
+    """Mean and slope of every unit under `rule`: images (B, inputs), targets (B, outputs), replicas (B,)."""
     if isinstance(rule, Implicit):
         return _implicit(rule, network, images, targets)
     return _two_phases(rule, network, images, targets, seed, replicas)
@@ -50,7 +50,7 @@ def _two_phases(
     seed: int,
     replicas: NDArray[np.int64],
 ) -> Response:
-    """Symmetric EP: a free phase, then ±nudging from its state; coupled phases read the same stream, hence the same noise."""
+    """Symmetric EP: a free phase, then ±nudging from its state; coupled phases read one stream, hence one noise."""
     free, first, second, average_of = None, None, None, "traces"
     if isinstance(rule, Stochastic):
         free = Spiking(seed, STREAM_FREE, replicas)
@@ -81,7 +81,7 @@ def _implicit(rule: Implicit, network: Network, images: FloatArray, targets: Flo
     force[:, network.architecture.places[-1]] = outputs - targets
     systems = np.eye(network.architecture.units) - susceptibility[:, :, None] * network.couplings
     with threadpool_limits(1, user_api="blas"):
-        adjoint = np.linalg.solve(systems, (susceptibility * force)[:, :, None])[:, :, 0]
+        adjoint = np.linalg.solve(systems, (susceptibility * force)[:, :, None])[:, :, 0].astype(np.float64)
     return Response(mean, -adjoint, outputs)
 
 
@@ -98,7 +98,7 @@ def correlate(pre_mean, pre_slope, post_mean, post_slope, product):
 
 
 def gradient(architecture: Architecture, images: FloatArray, response: Response) -> tuple[FloatArray, FloatArray]:
-    """dL/dW (weights,) and dL/db (units,), averaged over images (B, inputs): each weight reads its own two units only."""
+    """dL/dW (weights,) and dL/db (units,), averaged over images (B, inputs): a weight reads its own two units only."""
     places = architecture.places
     means = [images, *(np.ascontiguousarray(response.mean[:, place]) for place in places)]
     slopes = [np.zeros_like(images), *(np.ascontiguousarray(response.slope[:, place]) for place in places)]

@@ -2,9 +2,9 @@
 
 Main results: Network, Spiking, STREAM_INFERENCE.
 
-A phase repeats, for each image on its own, p = σ((h(s) − θ − β(s_o − y)1_o)/T), s ← (1−ε)s + ε z with z ~ Bernoulli(p)
-(leaky spikes) or z = p (deterministic EP). Noise is a pure function of (seed, stream; step, unit, replica), so images may
-run on any number of threads.
+A phase repeats, for each image on its own, p = σ((h(s) − θ − β(s_o − y)1_o)/T), s ← (1−ε)s + ε z with z ~ Bern(p)
+(leaky spikes) or z = p (deterministic EP). Noise is a pure function of (seed, stream; step, unit, replica), so images
+may run on any number of threads.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from dynamics.forces import cost_force
 from dynamics.kernel import kernel
 from dynamics.philox import uniforms
 from meanfield.model import FloatArray, Model
+from meanfield.solve import ConvergenceError
 
 # Noise of inference; the streams of learning are philox's own.
 STREAM_INFERENCE = 16
@@ -66,7 +67,7 @@ def relax(
     state, constant, target, nudging, steps, window, layers, upward, downward, temperature, leak,
     spiking, of_probabilities, seed, stream, replica, average,
 ):  # fmt: skip
-    """Run one phase of one image in place; average (units,) of the traces, or of the p_t, over the last `window` steps."""
+    """Run one phase of one image in place; average (units,) of the traces, or the p_t, over the last `window` steps."""
     units, outputs = state.shape[0], target.shape[0]
     field, noise = np.empty(units), np.empty(units)
     average[:] = 0.0
@@ -95,14 +96,14 @@ def relax_images(
     """`relax` for every image of a batch (B, …), in place."""
     for image in prange(states.shape[0]):
         relax(
-            states[image], constants[image], targets[image], nudging, steps, window, layers, upward, downward, temperature,
-            leak, spiking, of_probabilities, seed, stream, replicas[image], averages[image],
+            states[image], constants[image], targets[image], nudging, steps, window, layers, upward, downward,
+            temperature, leak, spiking, of_probabilities, seed, stream, replicas[image], averages[image],
         )  # fmt: skip
 
 
 @kernel(parallel=True)
 def settle_images(states, constants, layers, upward, downward, temperature, leak, tolerance, max_steps, residuals):
-    """Relax each image's free state in place until max|σ((h(s)−θ)/T) − s| ≤ tolerance; residuals (B,) are what is left."""
+    """Relax each free state in place until max|σ((h(s)−θ)/T) − s| ≤ tolerance; residuals (B,) are what is left."""
     for image in prange(states.shape[0]):
         state = states[image]
         field = np.empty(state.shape[0])
@@ -183,14 +184,14 @@ class Network:
         return averages
 
     def settle(self, constants: FloatArray, *, tolerance: float, max_steps: int) -> FloatArray:
-        """The fixed points m = σ((h(m) − θ)/T) of the free network from start ½, (B, units), to max|residual| ≤ tolerance.
+        """The free fixed points m = σ((h(m) − θ)/T) reached from ½, (B, units), to max|residual| ≤ tolerance.
 
-        Raises ArithmeticError with the residual and a remedy when an image needs more than max_steps.
+        Raises ConvergenceError with the residual and a remedy when an image needs more than max_steps.
         """
         states, residuals = self.start(len(constants)), np.empty(len(constants))
         settle_images(states, constants, *self._wiring, self.temperature, self.leak, tolerance, max_steps, residuals)
         if not residuals.max() <= tolerance:
-            raise ArithmeticError(
+            raise ConvergenceError(
                 f"fixed point not reached in {max_steps} steps: residual {residuals.max():.1e} > {tolerance:.1e} "
                 f"at leak {self.leak:g}, temperature {self.temperature:g}; try a smaller network.leak or more max_steps"
             )

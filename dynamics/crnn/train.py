@@ -3,7 +3,7 @@
 Main results: prepare, train, Run, State.
 
 The weights' start and each epoch's order come from a Generator seeded by (seed, epoch), all noise from (seed, stream;
-step, unit, presentation): a run that was killed and resumed, or ran on other threads, equals the unbroken one bit by bit.
+step, unit, presentation): a run killed and resumed, or run on other threads, equals the unbroken one bit by bit.
 """
 
 from __future__ import annotations
@@ -183,7 +183,7 @@ def _descend(run: Run, state: State, slopes: tuple[FloatArray, FloatArray], sche
 
 
 def _hits(run: Run, network: Network, images: Images, *, mean_field: bool = False) -> NDArray[np.bool_]:
-    """Whether the most active output is the label, (n,); leaky spikes at inference where the rule spikes, unless mean_field."""
+    """Whether the most active output is the label, (n,); leaky spikes where the rule spikes, unless mean_field."""
     inference = run.experiment.inference
     spikes = isinstance(run.experiment.rule, Stochastic) and not mean_field
     spiking = Spiking(run.seed, STREAM_INFERENCE, images.indices) if spikes else None

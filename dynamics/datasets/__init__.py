@@ -41,7 +41,7 @@ class Data:
 
 
 def load(name: str, split_seed: int) -> Data:
-    """The data set `name` under the stratified split drawn from `split_seed`; ValueError names what is not as expected."""
+    """The data set `name`, its stratified split drawn from `split_seed`; ValueError names what is not as expected."""
     if name not in NAMES:
         raise ValueError(f"data.name must be one of {', '.join(NAMES)}, got {name!r}")
     raw, labels = digits.read()

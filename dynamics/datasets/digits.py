@@ -1,4 +1,4 @@
-"""scikit-learn's handwritten digits: 1,797 real images of 8 × 8 pixels in 17 grey levels, shipped inside the library."""
+"""scikit-learn's handwritten digits: 1,797 real images of 8 × 8 pixels in 17 grey levels, shipped inside it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FINGERPRINT = "e1d88a0854e29e01d16358d2cd026aa8fc20dfc4cdb3fce004300857ea82aa70"
 
 
 def read() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Pixels (1797, 64) in 0…16 and labels (1797,). Raises ValueError when they are not the images that results name."""
+    """Pixels (1797, 64) in 0…16 and labels (1797,); ValueError when they are not the images behind the results."""
     bunch = load_digits()
     pixels, labels = bunch.data.astype(np.uint8), bunch.target.astype(np.uint8)
     found = hashlib.sha256(labels.tobytes() + pixels.tobytes()).hexdigest()
@@ -31,6 +31,13 @@ def read() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
 
 def split(labels: NDArray[np.uint8], seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Indices of 1,077 training, 180 validation and 540 test images, each with every class in its proportion."""
-    rest, test = train_test_split(np.arange(IMAGES), test_size=TEST, random_state=seed, stratify=labels)
-    train, validation = train_test_split(rest, test_size=VALIDATION, random_state=seed, stratify=labels[rest])
+    rest, test = _stratified(np.arange(IMAGES), labels, TEST, seed)
+    train, validation = _stratified(rest, labels, VALIDATION, seed)
     return train, validation, test
+
+
+def _stratified(
+    indices: NDArray[np.int64], labels: NDArray[np.uint8], held_out: int, seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    kept, held = train_test_split(indices, test_size=held_out, random_state=seed, stratify=labels[indices])
+    return np.asarray(kept), np.asarray(held)

@@ -1,0 +1,83 @@
+"""An experiment is refused with the key, the value and the remedy, before anything is written."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from dynamics.crnn.config import fingerprint, load
+
+ROOT = Path(__file__).parents[3]
+EXPERIMENTS = sorted((ROOT / "experiments").glob("digits_*.toml"))
+STOCHASTIC = ROOT / "experiments" / "digits_stochastic.toml"
+
+
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        ("training.epoch=3", r"unknown key training\.epoch: did you mean epochs\?"),
+        ("colour=3", r"unknown key colour: remove it"),
+        ("rule.tolerance=1e-3", r"unknown key rule\.tolerance"),
+        ("network.temperature=-1", r"network\.temperature: expected `float` > 0\.0, got -1"),
+        ("network.temperature=nan", r"network\.temperature must be finite, got nan"),
+        ("network.temperature=warm", r"network\.temperature: expected `float`, got `str`, got 'warm'"),
+        ("network.leak=1.5", r"network\.leak: expected `float` <= 1\.0, got 1\.5"),
+        ("network.scales=[1.0]", r"network\.scales must have one value per weight matrix, 2, got 1: \[1\.0\]"),
+        ("training.rates=[1.0, -2.0]", r"training\.rates\.1: expected `float` > 0\.0, got -2\.0"),
+        ("rule.kind=magic", r"rule\.kind: invalid value 'magic', got 'magic'"),
+        ("rule.window=1000", r"rule\.window must not exceed its phase of \d+ steps, got 1000"),
+        ("inference.window=1000", r"inference\.window must not exceed its phase of \d+ steps, got 1000"),
+        ("seeds=[1, 1]", r"seeds must be distinct, got \[1, 1\]"),
+        ("seeds=[-1]", r"seeds\.0: expected `int` >= 0, got -1"),
+        ("name=../up", r"name: expected `str` matching regex .*, got '\.\./up'"),
+        ("data.name=mnist", r"data\.name: invalid enum value 'mnist', got 'mnist'"),
+        ("training.epochs", r"--set takes key=value with a dotted key, got 'training\.epochs'"),
+        ("name.inner=3", r"--set name\.inner=3: name is a value, not a table"),
+    ],
+)
+def test_a_bad_key_or_value_is_named(override, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        load(STOCHASTIC, [override])
+
+
+def test_a_missing_key_is_named(tmp_path):
+    text = STOCHASTIC.read_text(encoding="utf-8").replace("momentum", "# momentum")
+    (tmp_path / "short.toml").write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match=r"key training\.momentum is missing: add it"):
+        load(tmp_path / "short.toml")
+
+
+def test_what_is_not_toml_is_named(tmp_path):
+    (tmp_path / "broken.toml").write_text("name = ", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"broken\.toml is not valid TOML"):
+        load(tmp_path / "broken.toml")
+    with pytest.raises(ValueError, match=r"absent\.toml cannot be read: No such file"):
+        load(tmp_path / "absent.toml")
+
+
+def test_overrides_reach_the_experiment():
+    experiment = load(STOCHASTIC, ["training.epochs=7", "network.layers=[64, 5, 10]", "name=other"], seeds=[4])
+    assert (experiment.training.epochs, experiment.network.layers) == (7, (64, 5, 10))
+    assert (experiment.name, experiment.seeds) == ("other", (4,))
+
+
+def test_the_fingerprint_sees_every_value_but_the_seeds():
+    plain = load(STOCHASTIC)
+    assert fingerprint(load(STOCHASTIC, seeds=[8])) == fingerprint(plain)
+    assert fingerprint(load(STOCHASTIC, ["rule.coupled=false"])) != fingerprint(plain)
+
+
+def test_the_four_digits_experiments_differ_in_their_rule_alone():
+    shared = {
+        msgspec.json.encode((e.seeds, e.data, e.network, e.training, e.inference)) for e in map(load, EXPERIMENTS)
+    }
+    assert len(EXPERIMENTS) == 4
+    assert len(shared) == 1
+
+
+def test_recorded_results_belong_to_their_experiments():
+    for path in EXPERIMENTS:
+        experiment = load(path)
+        for seed in experiment.seeds:
+            result = msgspec.json.decode((ROOT / "results" / experiment.name / str(seed) / "result.json").read_bytes())
+            assert (result["config_hash"], result["seed"], result["dirty"]) == (fingerprint(experiment), seed, False)

@@ -106,20 +106,36 @@ def train(
 
 
 @data.command(name="list")
-def list_data() -> int:
-    """Name the data sets, one a line, with size, split and origin."""
+def list_data(*, data_dir: Path | None = None) -> int:
+    """Name the data sets, one a line, with size, split and origin.
+
+    Parameters
+    ----------
+    data_dir
+        A folder to look in first; the digits need none.
+    """
     from dynamics.datasets import NAMES, describe
 
+    if data_dir is not None and not data_dir.is_dir():
+        return _refuse(f"--data-dir must be a folder, got {data_dir}")
     for name in NAMES:
         print(describe(name))
     return 0
 
 
 @data.command
-def check() -> int:
-    """Read every data set and compare it with what results were made from; exit code 1 if one differs."""
+def check(*, data_dir: Path | None = None) -> int:
+    """Read every data set and compare it with what results were made from; exit code 1 if one differs.
+
+    Parameters
+    ----------
+    data_dir
+        A folder to look in first; the digits need none.
+    """
     from dynamics.datasets import NAMES, load
 
+    if data_dir is not None and not data_dir.is_dir():
+        return _refuse(f"--data-dir must be a folder, got {data_dir}")
     code = 0
     for name in NAMES:
         try:
@@ -131,7 +147,7 @@ def check() -> int:
     return code
 
 
-def _refuse(error: ValueError) -> int:
+def _refuse(error: ValueError | str) -> int:
     print(f"stochep: {error}", file=sys.stderr)
     return USAGE
 

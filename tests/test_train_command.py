@@ -109,6 +109,8 @@ def test_data_is_listed_and_checked(capsys, monkeypatch):
     assert stochep.run(["data", "list"]) == 0
     listed = "digits: 1,797 images of 64 pixels, 10 classes, split 1,077 / 180 / 540, in scikit-learn\n"
     assert capsys.readouterr().out == listed
+    assert stochep.run(["data", "list", "--data-dir", "/nowhere"]) == 2
+    assert "--data-dir must be a folder, got /nowhere" in capsys.readouterr().err
     assert stochep.run(["data", "check"]) == 0
     assert capsys.readouterr().out == "digits: as expected\n"
     monkeypatch.setattr("dynamics.datasets.digits.FINGERPRINT", "0" * 64)

@@ -100,7 +100,7 @@ def replicated(rule, net, replicas, seed=1):
     return respond(rule, net, *copies, seed=seed, replicas=np.arange(replicas))
 
 
-PHASES = dict(nudging=0.5, steps_free=200, steps_nudged=200, window=100)
+PHASES = {"nudging": 0.5, "steps_free": 200, "steps_nudged": 200, "window": 100}
 
 
 @pytest.mark.statistical
@@ -128,10 +128,10 @@ def test_coupled_stochastic_ep_is_deterministic_ep_in_the_mean_at_small_leak(est
 def test_shared_noise_takes_most_of_the_variance_away():
     """C8 at β = 0.1: tens of times in these nets; a factor 5 is far outside the error of 2,000 replicas."""
     net = network(leak=0.5, temperature=1.0)
-    phases = dict(nudging=0.1, steps_free=20, steps_nudged=20, window=10, estimator="traces")
-    variance = {
-        c: replicated(Stochastic(coupled=c, **phases), net, 2000).slope.var(axis=0).sum() for c in (True, False)
-    }
+    variance = {}
+    for coupled in (True, False):
+        rule = Stochastic(nudging=0.1, steps_free=20, steps_nudged=20, window=10, estimator="traces", coupled=coupled)
+        variance[coupled] = replicated(rule, net, 2000).slope.var(axis=0).sum()
     assert variance[False] > 5 * variance[True]
 
 

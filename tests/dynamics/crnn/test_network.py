@@ -68,7 +68,7 @@ def test_an_images_noise_depends_on_its_number_alone():
     net = network(leak=0.5)
     clamped = images(net, count=7)
     constants = net.constants(clamped)
-    run = dict(steps=12, window=5)
+    run = {"steps": 12, "window": 5}
     together = net.phase(net.start(7), constants, spiking=Spiking(3, 1, np.arange(7)), **run)
     for one in range(7):
         part = slice(one, one + 1)

@@ -5,9 +5,13 @@ Main results: one symbol a quantity, pair (a unit and its neighbour), net (any s
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import sympy as sp
+
+# SymPy's own annotations lose track of expressions after one operation
+Expression = Any
+Column = Any
 
 # a unit and its neighbour
 state, neighbour_state = sp.symbols("state neighbour_state", real=True)
@@ -38,10 +42,10 @@ odds, neighbour_odds, pair_factor = sp.symbols("odds neighbour_odds pair_factor"
 class Net(NamedTuple):
     """A small symbolic net: states, means of the product law, biases (columns) and symmetric couplings."""
 
-    states: sp.Matrix
-    means: sp.Matrix
-    biases: sp.Matrix
-    couplings: sp.Matrix
+    states: Column
+    means: Column
+    biases: Column
+    couplings: Expression
 
 
 pair = Net(
@@ -55,10 +59,10 @@ pair = Net(
 def net(size: int) -> Net:
     """A generic net with a symbol for every state, mean, bias and coupling; symmetric, zero diagonal."""
 
-    def column(name: str, **assumption: bool) -> sp.Matrix:
+    def column(name: str, **assumption: bool) -> Column:
         return sp.Matrix([sp.Symbol(f"{name}_{unit}", **assumption) for unit in range(size)])
 
-    def coupling_between(i: int, j: int) -> sp.Expr:
+    def coupling_between(i: int, j: int) -> Expression:
         return sp.Integer(0) if i == j else sp.Symbol(f"coupling_{min(i, j)}_{max(i, j)}", real=True)
 
     return Net(

@@ -9,26 +9,26 @@ from __future__ import annotations
 
 import sympy as sp
 
-from meanfield.symbols import local_field, probability, state, temperature
+from meanfield.symbols import Expression, local_field, probability, state, temperature
 
 
-def heat_bath() -> sp.Expr:
+def heat_bath() -> Expression:
     """P(z = 1 | h) = w(1)/(w(0) + w(1)), w(z) = exp(−E(z)/T) with E = −hz, written with one exponential."""
-    weight = sp.exp(local_field * state / temperature)
+    weight: Expression = sp.exp(local_field * state / temperature)
     odds_against = sp.expand(weight.subs(state, 0) / weight.subs(state, 1))
     return 1 / (1 + odds_against)
 
 
-def in_probability(expression: sp.Expr) -> sp.Expr:
+def in_probability(expression: Expression) -> Expression:
     """Eliminate the field from an expression with p = σ(h/T)."""
     (field,) = sp.solve(sp.Eq(firing_probability, probability), local_field)
     return sp.factor(sp.simplify(expression.subs(local_field, field)))
 
 
-def supremum(of_probability: sp.Expr) -> sp.Expr:
+def supremum(of_probability: Expression) -> Expression:
     """sup over all fields of |f(p)| at T = 1; the field runs over the line as p runs over (0, 1)."""
     function = of_probability.subs(temperature, 1)
-    roots = sp.real_roots(sp.Poly(sp.diff(function, probability), probability))
+    roots: list[Expression] = sp.real_roots(sp.Poly(sp.diff(function, probability), probability))
     candidates = [root for root in roots if 0 <= root <= 1] + [sp.Integer(0), sp.Integer(1)]
     return sp.Max(*(sp.simplify(abs(function.subs(probability, point))) for point in candidates))
 

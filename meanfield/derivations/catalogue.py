@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 from typing import NamedTuple
 
-import sympy as sp
+from meanfield.symbols import Expression
 
 
 class Equation(NamedTuple):
@@ -23,11 +23,11 @@ class Equation(NamedTuple):
         return self.origin.split(":")[1]
 
     @property
-    def expression(self) -> sp.Expr:
+    def expression(self) -> Expression:
         return expression_of(self.origin)
 
 
-def expression_of(origin: str) -> sp.Expr:
+def expression_of(origin: str) -> Expression:
     """The SymPy expression that "derivations.module:name" names."""
     module, name = origin.split(":")
     return getattr(importlib.import_module(f"meanfield.{module}"), name)

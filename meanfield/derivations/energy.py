@@ -10,16 +10,16 @@ from itertools import product
 
 import sympy as sp
 
-from meanfield.symbols import Net, mean_activity, net, pair, state
+from meanfield.symbols import Column, Expression, Net, mean_activity, net, pair, state
 
 
-def energy(of: Net) -> sp.Expr:
+def energy(of: Net) -> Expression:
     """E(s) = −½ sᵀJs − bᵀs."""
     quadratic = (of.states.T * of.couplings * of.states)[0] / 2
     return sp.expand(-quadratic - of.biases.dot(of.states))
 
 
-def product_expectation(expression: sp.Expr, states: sp.Matrix, means: sp.Matrix) -> sp.Expr:
+def product_expectation(expression: Expression, states: Column, means: Column) -> Expression:
     """E_q f(z) = Σ_z Π_i m_i^{z_i}(1 − m_i)^{1−z_i} f(z), summed over all of {0,1}^n."""
     total = sp.Integer(0)
     for spikes in product((0, 1), repeat=len(states)):
@@ -28,12 +28,12 @@ def product_expectation(expression: sp.Expr, states: sp.Matrix, means: sp.Matrix
     return sp.expand(total)
 
 
-def unit_expectation(expression: sp.Expr) -> sp.Expr:
+def unit_expectation(expression: Expression) -> Expression:
     """E_q f(z) of one unit."""
     return product_expectation(expression, sp.Matrix([state]), sp.Matrix([mean_activity]))
 
 
-def multilinearity_gap(of: Net) -> sp.Expr:
+def multilinearity_gap(of: Net) -> Expression:
     """E_q E(z) − E(m), zero for every coupling matrix without a diagonal."""
     at_means = energy(of).subs(dict(zip(of.states, of.means, strict=True)))
     return sp.expand(product_expectation(energy(of), of.states, of.means) - at_means)

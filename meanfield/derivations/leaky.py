@@ -9,6 +9,7 @@ from __future__ import annotations
 import sympy as sp
 
 from meanfield.symbols import (
+    Expression,
     contraction_rate,
     copies,
     curvature,
@@ -28,7 +29,7 @@ _second_moment = sp.Symbol("second_moment", positive=True)
 (leaky_trace,) = (sp.collect(root, trace) for root in sp.solve(sp.Eq((_next - trace) / leak, drive - trace), _next))
 
 
-def stationary_variance(update: sp.Expr, noise_variance: sp.Expr) -> sp.Expr:
+def stationary_variance(update: Expression, noise_variance: Expression) -> Expression:
     """x solving Var(update) = x, for an update linear in the trace (variance x) and in independent noise."""
     carried, injected = sp.diff(update, trace), sp.diff(update, _noise)
     balance = sp.Eq(_second_moment, carried**2 * _second_moment + injected**2 * noise_variance)
@@ -45,12 +46,12 @@ langevin_variance = stationary_variance(
 linear_noise_variance = stationary_variance(leaky_trace.subs(drive, gain * trace + _noise), spike_variance / copies)
 
 
-def tracking() -> sp.Expr:
+def tracking() -> Expression:
     """x_t of x_{t+1} = ρ²x_t + ε²v/K, x_0 = 0, by summing the geometric series of its unrolled terms."""
     age = sp.Dummy("age", integer=True, nonnegative=True)
     injected = leak**2 * spike_variance / copies
     ratio = contraction_rate**2
-    series = sp.summation(sp.Dummy("ratio", positive=True) ** age, (age, 0, steps - 1))
+    series: Expression = sp.summation(sp.Dummy("ratio", positive=True) ** age, (age, 0, steps - 1))
     (dummy_ratio,) = series.free_symbols - {steps}
     generic = next(value for value, condition in series.args if condition == sp.true)
     return sp.simplify(injected * generic.subs(dummy_ratio, ratio))

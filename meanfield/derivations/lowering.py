@@ -13,7 +13,7 @@ import sympy as sp
 from sympy.printing.numpy import NumPyPrinter
 
 from meanfield.derivations.catalogue import CONSTANTS, EQUATIONS, Constant, Equation, expression_of
-from meanfield.symbols import coupling, mean_activity, neighbour_activity, neighbour_variance, variance
+from meanfield.symbols import Expression, coupling, mean_activity, neighbour_activity, neighbour_variance, variance
 
 LINE_LENGTH = 120
 VARIANCES = {mean_activity: variance, neighbour_activity: neighbour_variance}
@@ -44,14 +44,14 @@ _logistic = sp.Function("_logistic")
 _xlogy = sp.Function("xlogy")
 
 
-def safe(expression: sp.Expr) -> sp.Expr:
+def safe(expression: Expression) -> Expression:
     """1/(1 + e^{−x}) as a logistic that cannot overflow, x ln x as xlogy that is 0 at 0."""
     exponent = sp.Wild("exponent")
     expression = expression.replace(1 / (1 + sp.exp(-exponent)), lambda exponent: _logistic(exponent))
     return expression.replace(lambda part: part.is_Mul and part.has(sp.log), _product_with_log)
 
 
-def _product_with_log(part: sp.Expr) -> sp.Expr:
+def _product_with_log(part: Expression) -> Expression:
     for log in part.atoms(sp.log):
         weight = log.args[0]
         if {log, weight} <= set(part.args):
@@ -59,7 +59,7 @@ def _product_with_log(part: sp.Expr) -> sp.Expr:
     return part
 
 
-def readable(expression: sp.Expr) -> sp.Expr:
+def readable(expression: Expression) -> Expression:
     """Equal, but factored, with 1 − m for m − 1 and one name for each m(1 − m) of a pair."""
     if expression.is_rational_function() and sp.factor(expression).is_Mul:
         polynomial = expression.as_poly(coupling)
@@ -71,15 +71,17 @@ def readable(expression: sp.Expr) -> sp.Expr:
     return expression
 
 
-def _factored(term: sp.Expr) -> sp.Expr:
-    def grouped(factor: sp.Expr) -> sp.Expr:
+def _factored(term: Expression) -> Expression:
+    factored: Expression = sp.factor(term)
+
+    def grouped(factor: Expression) -> Expression:
         base, exponent = factor.as_base_exp()
         return sp.collect(sp.expand(base), coupling, sp.factor) ** exponent if base.is_Add else factor
 
-    return sp.Mul(*map(grouped, sp.Mul.make_args(sp.factor(term))))
+    return sp.Mul(*map(grouped, sp.Mul.make_args(factored)))
 
 
-def _signed(product: sp.Expr) -> sp.Expr:
+def _signed(product: Expression) -> Expression:
     """Turn sums that start with a negative number; spend a remaining minus on a sum that has a negative term."""
     factors = []
     for factor in product.args:
@@ -97,17 +99,17 @@ def _signed(product: sp.Expr) -> sp.Expr:
     return sp.Mul(number, *rest)
 
 
-def _with_variances(product: sp.Expr) -> sp.Expr:
+def _with_variances(product: Expression) -> Expression:
     for mean, named in VARIANCES.items():
         if {mean, 1 - mean} <= set(product.args):
             product = product / (mean * (1 - mean)) * named
     return product
 
 
-def code(expression: sp.Expr) -> str:
+def code(expression: Expression) -> str:
     """Python source in the formatter's spacing."""
     printer = NumPyPrinter({"fully_qualified_modules": False, "allow_unknown_functions": True})
-    spaced = ast.unparse(ast.parse(re.sub(r"\blog\(", "np.log(", printer.doprint(expression))))
+    spaced = ast.unparse(ast.parse(re.sub(r"\blog\(", "np.log(", str(printer.doprint(expression)))))
     # the formatter hugs a power of a simple name by a number or a name, and brackets it after a minus sign
     hugged = re.sub(r"(?<![\w.)])(\w+) \*\* (\w+)\b", r"\1**\2", spaced)
     return re.sub(r"-(\w+\*\*\w+)", r"-(\1)", hugged)

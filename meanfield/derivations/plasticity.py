@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import sympy as sp
 
-from meanfield.symbols import drive, neighbour_drive, neighbour_trace, trace
+from meanfield.symbols import Expression, drive, neighbour_drive, neighbour_trace, trace
 
 # one step takes the pair of traces to (drive, neighbour_drive)
 _steps = (drive - trace, neighbour_drive - neighbour_trace)
 
 
-def paired_change(at: sp.Expr, neighbour_at: sp.Expr) -> sp.Expr:
+def paired_change(at: Expression, neighbour_at: Expression) -> Expression:
     """s_i Δs_j + s_j Δs_i with the traces read at the given points of the step."""
     return sp.expand(at * _steps[1] + neighbour_at * _steps[0])
 

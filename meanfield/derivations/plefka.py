@@ -12,6 +12,8 @@ from meanfield.derivations.energy import mean_pair_energy
 from meanfield.derivations.field import pair_field_variance
 from meanfield.derivations.self_consistency import pair_free_energy
 from meanfield.symbols import (
+    Column,
+    Expression,
     coupling,
     field_variance,
     mean_activity,
@@ -29,24 +31,24 @@ _means = (mean_activity, neighbour_activity)
 held_partition = 1 + odds + neighbour_odds + pair_factor * odds * neighbour_odds
 
 
-def by_holding_fields(expression: sp.Expr) -> sp.Matrix:
+def by_holding_fields(expression: Expression) -> Column:
     """∂/∂λ and ∂/∂λ', where odds = e^λ."""
     return sp.Matrix([factor * sp.diff(expression, factor) for factor in _odds])
 
 
-def by_strength(expression: sp.Expr) -> sp.Expr:
+def by_strength(expression: Expression) -> Expression:
     """∂/∂α at fixed holding fields, where pair_factor = e^{αJ/T}."""
     return coupling / temperature * pair_factor * sp.diff(expression, pair_factor)
 
 
-def holding_drift() -> sp.Matrix:
+def holding_drift() -> Column:
     """dλ/dα from differentiating the constraint ⟨z⟩ = ∂ln Z/∂λ = m, which holds for every α."""
     held = by_holding_fields(sp.log(held_partition)).applyfunc(sp.factor)
     covariance = sp.Matrix([by_holding_fields(mean).T for mean in held]).applyfunc(sp.factor)
     return (-covariance.inv() * held.applyfunc(by_strength)).applyfunc(sp.factor)
 
 
-def free_energy_coefficients(order: int) -> list[sp.Expr]:
+def free_energy_coefficients(order: int) -> list[Expression]:
     """G⁽ᵏ⁾(0)/k!, k = 1 … order, of G(α) = −T ln Σ_z exp(−αE/T + λ·z) + Tλ·m with λ(α) such that ⟨z⟩ = m."""
     drift = holding_drift()
     uncoupled = {pair_factor: 1} | {factor: mean / (1 - mean) for factor, mean in zip(_odds, _means, strict=True)}
@@ -54,7 +56,8 @@ def free_energy_coefficients(order: int) -> list[sp.Expr]:
     derivative = sp.factor(-temperature * by_strength(sp.log(held_partition)))
     coefficients = []
     for k in range(1, order + 1):
-        coefficients.append(sp.factor(derivative.subs(uncoupled)) / sp.factorial(k))
+        at_zero: Expression = sp.factor(derivative.subs(uncoupled))
+        coefficients.append(at_zero / sp.factorial(k))
         derivative = sp.factor(by_strength(derivative) + by_holding_fields(derivative).dot(drift))
     return coefficients
 
@@ -63,7 +66,7 @@ first_order, pair_free_energy_correction, pair_free_energy_third_order = free_en
 
 corrected_pair_free_energy = pair_free_energy + pair_free_energy_correction
 # what the correction adds to the field: the stationary point is T logit m = Jm' + b + this
-pair_onsager_field = sp.factor(-sp.diff(pair_free_energy_correction, mean_activity))
+pair_onsager_field: Expression = sp.factor(-sp.diff(pair_free_energy_correction, mean_activity))
 # per unit of Var_q(h) = J²v', which sums over the neighbours
 onsager_field = sp.cancel(pair_onsager_field / pair_field_variance) * field_variance
 

@@ -9,10 +9,10 @@ import sympy as sp
 
 from meanfield.derivations.activation import firing_slope
 from meanfield.derivations.field import local_fields
-from meanfield.symbols import pair, probability
+from meanfield.symbols import Column, pair, probability
 
 
-def pair_response() -> sp.Matrix:
+def pair_response() -> Column:
     """dm/db of m = σ(h(m)/T), from (∂G/∂m) dm/db = −∂G/∂b with G = m − σ(h(m)/T); σ' at p = m."""
     fields = local_fields(pair).subs(dict(zip(pair.states, pair.means, strict=True)))
     slopes = sp.diag(*(firing_slope.subs(probability, mean) for mean in pair.means))

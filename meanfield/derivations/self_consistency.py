@@ -14,6 +14,7 @@ from meanfield.derivations.entropy import entropy
 from meanfield.derivations.field import pair_mean_field
 from meanfield.derivations.leaky import leaky_trace
 from meanfield.symbols import (
+    Expression,
     drive,
     leak,
     local_field,
@@ -39,14 +40,14 @@ free_energy_curvature = sp.factor(sp.diff(pair_free_energy, mean_activity, 2))
 free_energy_cross_curvature = sp.diff(pair_free_energy, mean_activity, neighbour_activity)
 
 
-def least_curvature() -> sp.Expr:
+def least_curvature() -> Expression:
     """min over m of −S''(m), the entropy's modulus of strong concavity."""
     concavity = sp.simplify(-sp.diff(entropy, mean_activity, 2))
     (flattest,) = sp.solve(sp.diff(concavity, mean_activity), mean_activity)
     return concavity.subs(mean_activity, flattest)
 
 
-def descent() -> sp.Expr:
+def descent() -> Expression:
     """−(F(m') − F(m))/(p − m)² when −S is the quadratic of least curvature and −J has the curvature λ⁻.
 
     The true decrease is no smaller: −S enters through Bregman's divergence and Jensen's gap, both monotone in
@@ -55,7 +56,7 @@ def descent() -> sp.Expr:
     modulus = least_curvature()
     centre = sp.Rational(1, 2)
 
-    def quadratic(activity: sp.Expr) -> sp.Expr:
+    def quadratic(activity: Expression) -> Expression:
         return temperature * modulus * (activity - centre) ** 2 / 2
 
     field = sp.diff(quadratic(probability), probability)  # p is stationary in the field h: T·S'(p) = −h

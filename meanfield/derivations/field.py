@@ -18,6 +18,5 @@ def local_fields(of: Net) -> Column:
 
 pair_local_field = -sp.diff(pair_energy, state)
 pair_mean_field = pair_local_field.subs(neighbour_state, neighbour_activity)
-pair_field_variance: Expression = sp.factor(
-    product_expectation(pair_local_field**2, pair.states, pair.means) - pair_mean_field**2
-)
+_second_moment = product_expectation(pair_local_field**2, pair.states, pair.means)
+pair_field_variance = sp.factor(_second_moment - pair_mean_field**2)

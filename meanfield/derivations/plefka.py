@@ -68,7 +68,8 @@ corrected_pair_free_energy = pair_free_energy + pair_free_energy_correction
 # what the correction adds to the field: the stationary point is T logit m = Jm' + b + this
 pair_onsager_field: Expression = sp.factor(-sp.diff(pair_free_energy_correction, mean_activity))
 # per unit of Var_q(h) = J²v', which sums over the neighbours
-onsager_field = sp.cancel(pair_onsager_field / pair_field_variance) * field_variance
+_spread: Expression = pair_field_variance
+onsager_field = sp.cancel(pair_onsager_field / _spread) * field_variance
 
 onsager_self_slope = sp.diff(onsager_field, mean_activity)
 pair_onsager_slope = sp.factor(sp.diff(pair_onsager_field, neighbour_activity))

@@ -9,6 +9,7 @@ block gives every low marginal. Work is O(1) a state for Gibbs and O(N) for Litt
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,8 +19,8 @@ from numba import prange
 from numpy.typing import ArrayLike
 
 from dynamics.kernel import kernel
-from meanfield.model import FloatArray, Gradient, Model, QuadraticCost
 from meanfield.equations import firing_probability
+from meanfield.model import FloatArray, Gradient, Model, QuadraticCost, leak_vector, real_array
 from meanfield.response import symmetric_gradient
 
 MAX_UNITS = 24
@@ -109,9 +110,7 @@ def _chunk_moments(couplings, bias, tilt, offset, tilted, little, low_units, low
         _linear_table(tilt, low_units, tilt_table)
     reference, total = -np.inf, 0.0
     for high in range(first, last):
-        _block_log_weights(
-            couplings, bias, high, low_units, low_table, low_fields, little, scratch, log_weights
-        )
+        _block_log_weights(couplings, bias, high, low_units, low_table, low_fields, little, scratch, log_weights)
         peak = log_weights.max()
         if peak > reference:
             shrink = math.exp(reference - peak)
@@ -154,7 +153,6 @@ def _chunk_moments(couplings, bias, tilt, offset, tilted, little, low_units, low
     return reference, total
 
 
-@kernel(parallel=True)
 def _chunked_moments(couplings, bias, tilt, offset, tilted, little, low_units, chunks):
     size = bias.shape[0]
     low_table, low_fields = _low_tables(couplings, bias, low_units, little)
@@ -167,6 +165,11 @@ def _chunked_moments(couplings, bias, tilt, offset, tilted, little, low_units, c
             couplings, bias, tilt, offset, tilted, little, low_units, low_table, low_fields, first, last, pairs[chunk]
         )
     return references, totals, pairs
+
+
+# Waking threads costs more than a small enumeration; both add the same chunks in the same order.
+_serial_moments = kernel()(_chunked_moments)
+_parallel_moments = kernel(parallel=True)(_chunked_moments)
 
 
 @kernel()
@@ -186,9 +189,8 @@ def _moments(
     low_units = min(model.size, LOW_UNITS)
     chunks = min(CHUNKS, 1 << (model.size - low_units))
     scaled = model.couplings / model.temperature, bias / model.temperature
-    tilted = tilt is not None
-    coefficients = tilt if tilted else np.zeros(1)
-    references, totals, pairs = _chunked_moments(*scaled, coefficients, offset, tilted, little, low_units, chunks)
+    setting = (*scaled, np.zeros(1) if tilt is None else tilt, offset, tilt is not None, little, low_units, chunks)
+    references, totals, pairs = (_parallel_moments if chunks == CHUNKS else _serial_moments)(*setting)
     shrink = np.exp(references - references.max())
     total = float(shrink @ totals)
     lower = np.tensordot(shrink, pairs, axes=1)
@@ -229,7 +231,9 @@ def exact_law(
     N ≤ 24, else ValueError. Paper: thm:B1, thm:B2.
     """
     if dynamics not in ("gibbs", "little"):
-        raise ValueError(f"dynamics must be 'gibbs' or 'little', got {dynamics!r}: only these have a law in closed form")
+        raise ValueError(
+            f"dynamics must be 'gibbs' or 'little', got {dynamics!r}: only these have a law in closed form"
+        )
     _check_enumerable(model, MAX_UNITS)
     bias = nudged_bias(model, cost, nudging)
     little = dynamics == "little"
@@ -272,12 +276,13 @@ def all_states(size: int) -> FloatArray:
     return ((np.arange(1 << size)[:, None] >> np.arange(size)) & 1).astype(np.float64)
 
 
-def product_law(means: FloatArray) -> FloatArray:
-    """Probabilities of ⊗Bern(m) over all states: (…, N) -> (…, 2^N), bit i of the index is z_i."""
+def product_law(means: FloatArray, copies: int = 1) -> FloatArray:
+    """Probabilities of ⊗Binom(K, m) over all counts: (…, N) -> (…, (K+1)^N), digit i of the index is unit i's count."""
     result = np.ones((*means.shape[:-1], 1))
     for i in range(means.shape[-1]):
         mean = means[..., i, None]
-        result = np.concatenate([result * (1 - mean), result * mean], axis=-1)
+        counts = [math.comb(copies, k) * mean**k * (1 - mean) ** (copies - k) for k in range(copies + 1)]
+        result = np.concatenate([result * chance for chance in counts], axis=-1)
     return result
 
 
@@ -310,28 +315,36 @@ def _parallel_update(model: Model, updated: np.ndarray) -> FloatArray:
 
 
 def leaky_law(
-    model: Model, *, leak: float | FloatArray, steps: int, start: ArrayLike | None = None, biases: FloatArray | None = None
+    model: Model,
+    *,
+    leak: float | ArrayLike,
+    steps: int,
+    start: ArrayLike | None = None,
+    copies: int = 1,
+    biases: FloatArray | None = None,
 ) -> tuple[FloatArray, FloatArray]:
-    """(traces (M, steps + 1, N), probabilities (M,)) of the leaky chain from a fixed start over all M = 2^(N·steps) histories.
+    """(traces (M, steps + 1, N), probabilities (M,)) of the leaky chain from a fixed start over all its spike histories.
 
-    z_t ~ Bern(σ(h(s_t)/T)), s_{t+1} = (1−ε)s_t + ε z_t; biases (steps, N) replaces b step by step (a drifting input).
-    Histories are not merged, so any functional of the path has its exact law. M ≤ 2^22, else ValueError.
+    s_{t+1} = (1−ε)s_t + ε k_t/K, k_t ~ Binom(K, σ(h(s_t)/T)) per unit; start default ½; biases (steps, N) replaces b step by
+    step (a drifting input). M = (K+1)^(N·steps) histories are not merged, so every functional of the path has its exact
+    law. M ≤ 2^22, else ValueError.
     """
-    if model.size * steps > math.log2(MAX_HISTORIES):
+    leaks = leak_vector(leak, model.size)
+    if model.size * steps * math.log2(copies + 1) > math.log2(MAX_HISTORIES):
         raise ValueError(
-            f"{model.size} units over {steps} steps have 2^{model.size * steps} spike histories, more than 2^22: "
-            "use fewer steps, or sample(…, dynamics='leaky')"
+            f"{model.size} units with {copies} copies over {steps} steps have {copies + 1}^{model.size * steps} spike "
+            "histories, more than 2^22: use fewer steps, or sample(…, dynamics='leaky')"
         )
-    begin = np.full(model.size, 0.5) if start is None else np.asarray(start, dtype=np.float64)
-    states = all_states(model.size)
+    begin = np.full(model.size, 0.5) if start is None else real_array("start", start, 1)
+    drives = np.array(list(itertools.product(range(copies + 1), repeat=model.size)), dtype=np.float64)[:, ::-1] / copies
     paths, probabilities = begin[None, None, :], np.ones(1)
     for t in range(steps):
         now = paths[:, -1]
         field = now @ model.couplings + (model.bias if biases is None else biases[t])
-        branch = product_law(firing_probability(field, model.temperature))
-        following = (1 - np.asarray(leak)) * now[:, None, :] + np.asarray(leak) * states
+        branch = product_law(firing_probability(field, model.temperature), copies)
+        following = (1 - leaks) * now[:, None, :] + leaks * drives
         probabilities = (probabilities[:, None] * branch).ravel()
-        history = np.repeat(paths, len(states), axis=0)
+        history = np.repeat(paths, len(drives), axis=0)
         paths = np.concatenate([history, following.reshape(-1, 1, model.size)], axis=1)
     return paths, probabilities
 

@@ -71,7 +71,9 @@ def estimate_gradient(
     setting = bind(model, dynamics, cost=cost, cost_on=cost_on, leak=leak, copies=copies, scan=scan)
     samples = whole_number("samples", samples, 2)
     free = _steps("steps_free", steps_free, setting)
-    nudged = 1 if estimator == "three-factor" and steps_nudged is None else _steps("steps_nudged", steps_nudged, setting)
+    nudged = (
+        1 if estimator == "three-factor" and steps_nudged is None else _steps("steps_nudged", steps_nudged, setting)
+    )
     checked_noise(seed, 0, free + nudged, 0, samples)
     with threadpool_limits(limits=1):
         if estimator == "three-factor":
@@ -91,7 +93,9 @@ def _check_request(dynamics: str, estimator: str, nudging: float | None) -> None
         raise ValueError("dynamics 'langevin' has no spikes to learn from: use glauber, block, little or leaky")
     if estimator == "three-factor":
         if dynamics == "leaky":
-            raise ValueError("estimator 'three-factor' needs a law with an energy, leaky spikes have none: use glauber or block")
+            raise ValueError(
+                "estimator 'three-factor' needs a law with an energy, leaky spikes have none: use glauber or block"
+            )
     elif nudging is None or not np.isfinite(nudging) or nudging == 0:
         raise ValueError(f"nudging must be finite and non-zero, got {nudging}: the {estimator} estimator divides by it")
 
@@ -191,9 +195,10 @@ def _three_factor(setting: Setting, samples: int, seed: int, free: int) -> Estim
         for first, count in _chunks(samples)
     ]
     left, right = (np.concatenate(parts) for parts in zip(*states, strict=True))
-    linear = 0.5 * (left + right) @ setting.offset
-    centred = linear - linear.mean()
     both = 0.5 * (left + right)
+    # Little's nudge acts at both times of the pair, so the cost of both goes with it
+    linear = both @ setting.offset * (2.0 if setting.dynamics == "little" else 1.0)
+    centred = linear - linear.mean()
     pair_mean = 0.5 * (left.T @ right + right.T @ left) / samples
     covariance = 0.5 * ((left * centred[:, None]).T @ right + (right * centred[:, None]).T @ left)
     scale = 1 / (setting.model.temperature * (samples - 1))

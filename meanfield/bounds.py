@@ -11,46 +11,60 @@ copies of a neuron. A bound outside its hypotheses raises HypothesisError naming
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from meanfield.equations import SUP_CURVATURE
+from meanfield.equations import SUP_CURVATURE, activity_variance, firing_probability
 from meanfield.model import FloatArray, HypothesisError, Model, QuadraticCost, leak_vector, whole_number
 
+# Where |σ''| is largest.
+CURVATURE_PEAK = math.log(2 + math.sqrt(3))
 # Heights y of the strip |Im h/T| < y over which the holomorphy radius is maximised.
 STRIP_HEIGHTS = np.linspace(0.0, math.pi, 20_001)[1:-1]
 
 
 def covariance(model: Model) -> FloatArray:
     """|Cov(z_i, z_j)| ≤ ¼ D_ij / max(D_ii, D_jj) under exp(−E/T), (N, N); at most ¼D. Holds when ρ(C) < 1. Paper: thm:B3."""
-    dobrushin = _dobrushin(model)
+    _require_dobrushin(model)
+    dobrushin = np.linalg.inv(np.eye(model.size) - model.influence)
     diagonal = np.diagonal(dobrushin)
     return 0.25 * dobrushin / np.maximum(diagonal[:, None], diagonal[None, :])
 
 
+def little_covariance(model: Model) -> FloatArray:
+    """Little's |Cov(z_i, z_j)| ≤ ¼ D'_ij / max(D'_ii, D'_jj), D' = (I − C²)⁻¹, (N, N). Holds when ρ(C) < 1. Paper: thm:B7."""
+    _require_dobrushin(model)
+    squared = np.linalg.inv(np.eye(model.size) - model.influence @ model.influence)
+    diagonal = np.diagonal(squared)
+    return 0.25 * squared / np.maximum(diagonal[:, None], diagonal[None, :])
+
+
 def gibbs_mean_error(model: Model) -> FloatArray:
-    """|E z − m*| ≤ (I − |J|/4T)⁻¹ (M₂/2T²) diag(|J| Ĉ |J|), (N,), Ĉ = covariance(model). Holds when κ_a < 1. Paper: thm:B6."""
-    _require_absolute_gain(model)
-    return _propagated_input_variance(model, covariance(model))
+    """|E z − m*| ≤ (I − L)⁻¹ [w ∘ diag(|J| Ĉ |J|)], (N,), Ĉ = covariance(model). Holds when κ_a < 1. Paper: thm:B6.
+
+    L = diag(ℓ)|J|/T, ℓ_i = max σ' ≤ ¼ and k_i = max|σ''| ≤ M₂ over the fields that unit i can have, and
+    w_i = min(k_i/2T², (|b_i| + (4/3)Σ_j|J_ij|)/16T³). Never above (I − |J|/4T)⁻¹ (M₂/2T²) diag(|J| ¼D |J|); O(T⁻³) at fixed b.
+    """
+    return _mean_error(model, covariance)
 
 
 def little_mean_error(model: Model) -> FloatArray:
-    """Little's |E z − m*| ≤ (I − |J|/4T)⁻¹ (M₂/2T²) diag(|J|(I − C²)⁻¹|J|)/4, (N,). Holds when κ_a < 1. Paper: thm:B7."""
-    _require_absolute_gain(model)
-    spread = np.linalg.inv(np.eye(model.size) - model.influence @ model.influence) / 4
-    return _propagated_input_variance(model, spread)
+    """Little's |E z − m*|: gibbs_mean_error with Ĉ = little_covariance(model), (N,). Holds when κ_a < 1. Paper: thm:B7."""
+    return _mean_error(model, little_covariance)
 
 
 def leaky_tracking(model: Model, *, leak: float | ArrayLike, steps: int | None = None, copies: int = 1) -> float:
     """E‖s_t − m_t‖² ≤ (ε²N/4K)(1 − ρ^{2t})/(1 − ρ²), ρ = 1 − ε(1 − κ), from the same start; steps None: stationary.
 
     Leaks (N,): max_i(ε_i q_i) Σ_i ε_i/(4K q_i) · (1 − q^{2t})/(1 − q²), q_i = 1 − ε_i(1 − κ), q = max q_i.
-    Holds when κ < 1. Paper: thm:B4.
+    Holds when κ < 1; at finite t with one leak for every κ, the fraction read as Σ_{k<t} ρ^{2k}. Paper: thm:B4.
     """
     leaks = leak_vector(leak, model.size)
     whole_number("copies", copies, 1)
-    _require(model.gain < 1, "κ = ‖J‖₂/(4T)", model.gain)
+    if steps is None or np.ndim(leak):
+        _require(model.gain < 1, "κ = ‖J‖₂/(4T)", model.gain)
     # q = 0 only for J = 0 and ε = 1, where the noise of one step is all there is
     rates = np.maximum(1 - leaks * (1 - model.gain), 1e-150)
     weight = (leaks * rates).max() * (leaks / (4 * copies * rates)).sum()
@@ -60,7 +74,7 @@ def leaky_tracking(model: Model, *, leak: float | ArrayLike, steps: int | None =
 def leaky_covariance(model: Model, *, leak: float | ArrayLike, steps: int | None = None, copies: int = 1) -> float:
     """λ_max(Cov s_t) ≤ λ_max(Σ_t) = (ε²/4K)(1 − ρ_a^{2t})/(1 − ρ_a²), ρ_a = 1 − ε(1 − κ_a), for one ε; any N.
 
-    Holds when κ_a < 1. Paper: thm:B5.
+    Holds when κ_a < 1; at finite t for every κ_a. Paper: thm:B5.
     """
     return float(np.linalg.eigvalsh(leaky_covariance_matrix(model, leak=leak, steps=steps, copies=copies))[-1])
 
@@ -68,9 +82,11 @@ def leaky_covariance(model: Model, *, leak: float | ArrayLike, steps: int | None
 def leaky_covariance_matrix(
     model: Model, *, leak: float | ArrayLike, steps: int | None = None, copies: int = 1
 ) -> FloatArray:
-    """Σ_t of thm:B5, (N, N): Σ_{t+1} = GΣ_tGᵀ + diag(ε_i²/4K), Σ_0 = 0, G = I − D_ε + D_ε|J|/(4T); |Cov s_t| ≤ Σ_t entrywise."""
+    """Σ_t of thm:B5, (N, N): Σ_{t+1} = GΣ_tGᵀ + diag(ε_i²/4K), Σ_0 = 0, G = I − D_ε + D_ε|J|/(4T); |Cov s_t| ≤ Σ_t entrywise.
+
+    Holds when κ_a < 1; at finite t for every κ_a.
+    """
     leaks = leak_vector(leak, model.size)
-    _require_absolute_gain(model)
     transition = _absolute_transition(model, leaks)
     noise = np.diag(leaks**2 / (4 * whole_number("copies", copies, 1)))
     if steps is not None:
@@ -78,18 +94,19 @@ def leaky_covariance_matrix(
         for _ in range(whole_number("steps", steps, 0)):
             spread = transition @ spread @ transition.T + noise
         return spread
+    _require_absolute_gain(model)
     return _discrete_lyapunov(transition, noise)
 
 
 def leaky_mean_error(model: Model, *, leak: float | ArrayLike, steps: int | None = None, copies: int = 1) -> FloatArray:
     """|E s_t − m_t| ≤ δ_t, δ_{t+1} = Gδ_t + D_ε(M₂/2T²) diag(|J|Σ_t|J|), (N,), from the same start.
 
-    steps None: |E s − m*| ≤ (I − |J|/4T)⁻¹ (M₂/2T²) diag(|J|Σ_∞|J|). Holds when κ_a < 1. Paper: thm:B5.
+    steps None: |E s − m*| ≤ (I − |J|/4T)⁻¹ (M₂/2T²) diag(|J|Σ_∞|J|). Holds when κ_a < 1; at finite t for every κ_a.
+    Paper: thm:B5.
     """
     leaks = leak_vector(leak, model.size)
     if steps is None:
         return _propagated_input_variance(model, leaky_covariance_matrix(model, leak=leak, copies=copies))
-    _require_absolute_gain(model)
     transition = _absolute_transition(model, leaks)
     noise = np.diag(leaks**2 / (4 * whole_number("copies", copies, 1)))
     spread, error = np.zeros_like(noise), np.zeros(model.size)
@@ -100,7 +117,13 @@ def leaky_mean_error(model: Model, *, leak: float | ArrayLike, steps: int | None
 
 
 def leaky_deviation(
-    model: Model, direction: ArrayLike, radius: float, *, leak: float | ArrayLike, steps: int | None = None, copies: int = 1
+    model: Model,
+    direction: ArrayLike,
+    radius: float,
+    *,
+    leak: float | ArrayLike,
+    steps: int | None = None,
+    copies: int = 1,
 ) -> float:
     """P(|aᵀ(s_t − E s_t)| ≥ r) ≤ 2 exp(−r²/(2|a|ᵀΣ_t|a|)), deterministic start. Holds when κ_a < 1. Paper: thm:B8."""
     weights = np.abs(np.asarray(direction, dtype=np.float64))
@@ -111,7 +134,7 @@ def leaky_deviation(
 def drift_lag(model: Model, *, leak: float, drift: float, copies: int | None = None) -> float:
     """Stationary √(E‖s − m*‖²) ≤ [ρω + √(ω² + (1 − ρ²)ε²N/4K)]/(1 − ρ²) behind a moving fixed point; copies None: ω/(ε(1−κ)).
 
-    drift: ω ≥ ‖m*_{t+1} − m*_t‖₂, itself at most ‖Δb‖₂/(4T(1 − κ)). Holds when κ < 1. Paper: thm:B10.
+    drift: ω ≥ ‖m*_{t+1} − m*_t‖₂, itself at most ‖Δb‖₂/(4T − λ_max(J)). Holds when κ < 1. Paper: thm:B10.
     """
     epsilon = float(leak_vector(leak, model.size)[0])
     _require(model.gain < 1, "κ = ‖J‖₂/(4T)", model.gain)
@@ -145,21 +168,20 @@ def descent(model: Model, *, leak: float | ArrayLike) -> float | FloatArray:
 
 
 def mixing_sweeps(model: Model, *, dynamics: str = "glauber", leak: float = 1.0, accuracy: float = 1e-3) -> int:
-    """Sweeps after which the law is within `accuracy` of the stationary one from any start (thm:B3).
+    """Sweeps after which the law is within `accuracy` of the stationary one from any start.
 
-    glauber: ⌈N ln(N/η)/(1 − ‖C‖_∞)⌉ updates, η the total variation; block and little: ‖C‖_∞^t N ≤ η; leaky: the ℓ₁
-    distance of coupled traces, N (1 − ε(1 − κ_∞))^t ≤ η. Holds when ‖C‖_∞ < 1 (leaky: κ_∞ < 1).
+    glauber: ⌈N ln(N/η)/(1 − ρ(C))⌉ updates, η the total variation (thm:B3); block and little: N ρ(C)^t ≤ η (thm:B7);
+    leaky: the ℓ₁ distance of coupled traces, N (1 − ε(1 − κ_a))^t ≤ η (thm:B5). Holds when ρ(C) < 1 (leaky: κ_a < 1).
     """
-    size = model.size
-    scale = math.log(size / accuracy)
+    scale = math.log(model.size / accuracy)
     if dynamics == "leaky":
-        _require(model.row_gain < 1, "κ_∞ = ‖J‖_∞/(4T)", model.row_gain)
-        return max(1, math.ceil(scale / -math.log1p(-leak * (1 - model.row_gain)))) if leak < 1 or model.row_gain else 1
-    norm = float(model.influence.sum(axis=1).max())
-    _require(norm < 1, "‖C‖_∞ = max_i Σ_j tanh(|J_ij|/4T)", norm)
+        _require_absolute_gain(model)
+        rate = 1 - leak * (1 - model.absolute_gain)
+    else:
+        rate = _require_dobrushin(model)
     if dynamics == "glauber":
-        return math.ceil(math.ceil(size * scale / (1 - norm)) / size)
-    return max(1, math.ceil(scale / -math.log(norm))) if norm > 0 else 1
+        return math.ceil(math.ceil(model.size * scale / (1 - rate)) / model.size)
+    return max(1, math.ceil(scale / -math.log(rate))) if rate > 0 else 1
 
 
 def holomorphy_radius(model: Model, cost: QuadraticCost, cost_on: str = "rates") -> float:
@@ -203,18 +225,37 @@ def _strip_radii(model: Model, cost: QuadraticCost, cost_on: str) -> FloatArray:
 
 def _require(holds: bool, quantity: str, value: float, limit: float = 1.0) -> None:
     if not holds:
-        raise HypothesisError(f"this bound needs {quantity} < {limit:.6g}, got {value:.6g}: raise the temperature or use less")
+        raise HypothesisError(
+            f"this bound needs {quantity} < {limit:.6g}, got {value:.6g}: raise the temperature or use less"
+        )
 
 
 def _require_absolute_gain(model: Model) -> None:
     _require(model.absolute_gain < 1, "κ_a = ‖|J|‖₂/(4T)", model.absolute_gain)
 
 
-def _dobrushin(model: Model) -> FloatArray:
-    """D = (I − C)⁻¹."""
+def _require_dobrushin(model: Model) -> float:
+    """ρ(C), refused unless below 1."""
     radius = float(np.abs(np.linalg.eigvalsh(model.influence)).max())
     _require(radius < 1, "ρ(C), C = tanh(|J|/4T)", radius)
-    return np.linalg.inv(np.eye(model.size) - model.influence)
+    return radius
+
+
+def _mean_error(model: Model, spread: Callable[[Model], FloatArray]) -> FloatArray:
+    _require_absolute_gain(model)
+    absolute, temperature = np.abs(model.couplings), model.temperature
+    variance = np.einsum("ij,jk,ki->i", absolute, spread(model), absolute)
+    low = (model.bias + np.minimum(model.couplings, 0).sum(axis=1)) / temperature
+    high = (model.bias + np.maximum(model.couplings, 0).sum(axis=1)) / temperature
+    centre = np.clip(0.0, low, high)
+    slope = activity_variance(firing_probability(centre, 1.0))
+    # |σ''| peaks at ±CURVATURE_PEAK, else at the end of the interval that is nearest to a peak
+    nearest = np.stack([np.clip(peak, low, high) for peak in (-CURVATURE_PEAK, CURVATURE_PEAK)])
+    probability = firing_probability(nearest, 1.0)
+    curvature = np.abs(activity_variance(probability) * (1 - 2 * probability)).max(axis=0)
+    cubic = (np.abs(model.bias) + 4 / 3 * absolute.sum(axis=1)) / (16 * temperature**3)
+    residual = np.minimum(curvature / (2 * temperature**2), cubic) * variance
+    return np.linalg.solve(np.eye(model.size) - slope[:, None] * absolute / temperature, residual)
 
 
 def _curved_input_variance(model: Model, spread: FloatArray) -> FloatArray:
@@ -248,4 +289,7 @@ def _discrete_lyapunov(transition: FloatArray, noise: FloatArray) -> FloatArray:
 
 def _geometric_sum(ratio: float, steps: int | None) -> float:
     """Σ_{k < steps} ratio^k, all of it for None."""
-    return (1.0 if steps is None else 1 - ratio ** whole_number("steps", steps, 0)) / (1 - ratio)
+    if steps is None:
+        return 1 / (1 - ratio)
+    count = whole_number("steps", steps, 0)
+    return float(count) if ratio == 1 else (1 - ratio**count) / (1 - ratio)

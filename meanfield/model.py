@@ -105,7 +105,9 @@ class Model:
             )
         if np.diagonal(matrix).any():
             i = int(np.flatnonzero(np.diagonal(matrix))[0])
-            raise ValueError(f"couplings must have a zero diagonal, got J[{i},{i}] = {matrix[i, i]}: put it in the bias")
+            raise ValueError(
+                f"couplings must have a zero diagonal, got J[{i},{i}] = {matrix[i, i]}: put it in the bias"
+            )
         object.__setattr__(self, "couplings", matrix)
         object.__setattr__(self, "bias", vector)
         object.__setattr__(self, "temperature", positive_number("temperature", temperature))
@@ -220,4 +222,6 @@ class QuadraticCost:
 
     def _check_size(self, size: int) -> None:
         if self.outputs.max() >= size:
-            raise ValueError(f"outputs name unit {int(self.outputs.max())}, but the network has {size} units: 0 to {size - 1}")
+            raise ValueError(
+                f"outputs name unit {int(self.outputs.max())}, but the network has {size} units: 0 to {size - 1}"
+            )

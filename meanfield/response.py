@@ -35,7 +35,12 @@ def susceptibility(model: Model, mean_activity: FloatArray, correction: str = "n
 
 
 def implicit_gradient(
-    model: Model, cost: QuadraticCost, cost_on: str = "rates", *, correction: str = "none", start: ArrayLike | None = None
+    model: Model,
+    cost: QuadraticCost,
+    cost_on: str = "rates",
+    *,
+    correction: str = "none",
+    start: ArrayLike | None = None,
 ) -> Gradient:
     """dL/dθ of L(θ) = C(m*(θ)) by the implicit-function theorem: dL/db = χ ∂C, dL/dJ_ij = (χ∂C)_i m_j + (χ∂C)_j m_i.
 
@@ -81,7 +86,9 @@ def linear_noise(
     """
     rate = contraction_rate(model, mean_activity, leak)
     if rate >= 1:
-        raise ValueError(f"the fixed point is not stable: its local rate is {rate:.4g} ≥ 1; use a smaller leak or another start")
+        raise ValueError(
+            f"the fixed point is not stable: its local rate is {rate:.4g} ≥ 1; use a smaller leak or another start"
+        )
     steps = np.broadcast_to(np.asarray(leak, dtype=np.float64), (model.size,))
     variance = activity_variance(mean_activity)
     system = np.eye(model.size) - variance[:, None] * model.couplings / model.temperature

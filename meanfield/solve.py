@@ -58,7 +58,9 @@ class MeanFieldMap:
     onsager: bool
 
     @classmethod
-    def of(cls, model: Model, correction: str, cost: QuadraticCost | None, nudging: complex, cost_on: str) -> MeanFieldMap:
+    def of(
+        cls, model: Model, correction: str, cost: QuadraticCost | None, nudging: complex, cost_on: str
+    ) -> MeanFieldMap:
         """Check the arguments that every mean-field function shares, then bind them."""
         if correction not in ("none", "onsager"):
             raise ValueError(f"correction must be 'none' or 'onsager', got {correction!r}")
@@ -106,7 +108,8 @@ class MeanFieldMap:
         if self.onsager:
             squared = self.model.couplings**2
             modulus = (
-                np.abs(np.linalg.eigvalsh(self.model.couplings - np.diag(self.nudging.real * self.slope))).max() / (4 * temperature)
+                np.abs(np.linalg.eigvalsh(self.model.couplings - np.diag(self.nudging.real * self.slope))).max()
+                / (4 * temperature)
                 + np.abs(np.linalg.eigvalsh(squared)).max() / (8 * temperature**2)
                 + squared.sum(axis=1).max() / (16 * temperature**2)
             )
@@ -141,7 +144,7 @@ def fixed_point(
     *Holds when* max_i |m_i − f_i(m)| ≤ tolerance; unique if λ_max(J) < 4T (thm:A5b). `damping` is the share of the old
     state kept in a step, m ← damping · m + (1 − damping) f(m), so 1 − damping is the leak ε of deterministic EP; every
     damping ≥ 1 − 8T/(4T + λ⁻) descends the free energy (thm:A4). method "newton" is quadratic near the solution and
-    falls back on a damped step wherever it does not reduce the residual; it may find saddles of the free energy.
+    falls back on damped steps that descend (thm:A4) wherever it does not halve the residual; it may find saddles.
 
     start: (N,) in [0, 1], default ½. With the default start other fixed points are looked for unless uniqueness is
     proven: they are listed in `others`, and a MultistabilityWarning says that the start has chosen.
@@ -232,48 +235,53 @@ def _checked_start(values: ArrayLike, size: int, name: str = "start") -> FloatAr
 def _iterate(
     mapping: MeanFieldMap, start: NDArray[Any], damping: float, tolerance: float, max_steps: int, method: str
 ) -> Solution:
-    value = start.copy()
-    image = mapping(value)
-    residual = float(np.abs(value - image).max())
-    steps = 1
+    newton = method == "newton"
+    if newton:
+        damping = max(damping, _descending_damping(mapping.model))
+    value, image, residual = _state(mapping, start.copy())
+    steps, pause, wait, best = 1, 1, 1, residual
     while residual > tolerance and steps < max_steps:
-        if method == "newton":
-            value, image, residual, used = _newton_step(mapping, value, image, residual, damping)
-            steps += used
-        else:
-            value = damping * value + (1 - damping) * image
-            image = mapping(value)
-            residual = float(np.abs(value - image).max())
+        wait -= 1
+        if newton and wait <= 0:
+            trial = _state(mapping, _newton_point(mapping, value, image))
             steps += 1
-    if method == "newton" and residual <= tolerance:
+            # Newton may only go below every residual it has left behind, so it cannot cycle with the damped steps.
+            if trial[2] < 0.5 * best:
+                (value, image, residual), pause, wait = trial, 1, 1
+                best = residual
+                continue
+            pause = min(2 * pause, 64)
+            wait = pause
+        value, image, residual = _state(mapping, damping * value + (1 - damping) * image)
+        steps += 1
+    if newton and residual <= tolerance:
         # One more step squares what is left of the error, down to rounding.
-        value, image, residual, used = _newton_step(mapping, value, image, residual, damping)
-        steps += used
+        trial = _state(mapping, _newton_point(mapping, value, image))
+        steps += 1
+        if trial[2] < residual:
+            value, image, residual = trial
     return Solution(value, residual, steps, residual <= tolerance)
 
 
-def _newton_step(
-    mapping: MeanFieldMap, value: NDArray[Any], image: NDArray[Any], residual: float, damping: float
-) -> tuple[NDArray[Any], NDArray[Any], float, int]:
-    """The best of a Newton step (halved up to three times) and the present state; else one damped step if still coarse."""
-    system = np.eye(value.size) - mapping.jacobian(value)
+def _state(mapping: MeanFieldMap, value: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], float]:
+    """(m, f(m), max_i |m_i − f_i(m)|)."""
+    image = mapping(value)
+    return value, image, float(np.abs(value - image).max())
+
+
+def _newton_point(mapping: MeanFieldMap, value: NDArray[Any], image: NDArray[Any]) -> NDArray[Any]:
+    """One Newton step for m − f(m) = 0, kept in [0, 1] when real; the image itself where the system is singular."""
     try:
-        direction = np.linalg.solve(system, image - value)
+        point = value + np.linalg.solve(np.eye(value.size) - mapping.jacobian(value), image - value)
     except np.linalg.LinAlgError:
-        direction = np.full_like(value, np.nan)
-    for halving in range(4):
-        trial = value + direction / 2**halving
-        if not np.iscomplexobj(trial):
-            trial = np.clip(trial, 0.0, 1.0)
-        trial_image = mapping(trial)
-        trial_residual = float(np.abs(trial - trial_image).max())
-        if trial_residual < residual:
-            return trial, trial_image, trial_residual, halving + 1
-    if residual < 1e-14:
-        return value, image, residual, 4
-    trial = damping * value + (1 - damping) * image
-    trial_image = mapping(trial)
-    return trial, trial_image, float(np.abs(trial - trial_image).max()), 5
+        return image
+    return point if np.iscomplexobj(point) else np.clip(point, 0.0, 1.0)
+
+
+def _descending_damping(model: Model) -> float:
+    """1 − ε at the step ε = min(1, 4T/(4T + λ⁻)) with the largest guaranteed descent of the free energy (thm:A4)."""
+    lowest = max(0.0, -float(model.spectrum[0]))
+    return lowest / (4 * model.temperature + lowest)
 
 
 def _other_fixed_points(mapping: MeanFieldMap, found: FloatArray) -> tuple[FloatArray, ...]:

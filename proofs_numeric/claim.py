@@ -1,0 +1,322 @@
+"""What a claim is, the registry of all claims, and the check that every one of them gets.
+
+Main results: claim, CLAIMS, Claim, Evidence, Falsifier, check, Report.
+
+A claim is data and a function of a random instance that returns numbers, not a verdict. `check` draws instances from the
+claim's domain, searches for the tightest one, and demands that the same judgement refutes each falsifier: a mutated
+statement, on a named instance on which the true statement holds (unless the mutation is a dropped hypothesis).
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.optimize import minimize
+
+from meanfield.model import Model
+from proofs_numeric.instances import NORMS, Interval, random_model
+
+KINDS = ("identity", "inequality", "asymptotic", "statistical")
+MEANS = ("exact", "rigorous", "numeric", "statistical")
+MODEL_SCALARS = ("size", "gain", "log_temperature", "shape", "field", "seed")
+SEARCH_EVALUATIONS = 200
+SEARCH_SIZE = 3
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Numbers for one instance. The claim holds there when measured ≤ bound + rounding in every entry.
+
+    measured, bound: arrays that broadcast. rounding: what floating point may add, absolute. ceiling: the measured
+    quantity's a-priori maximum, above which a bound says nothing. For exponents measured is the distance by which the
+    fitted interval misses the stated exponent, bound 0. decided: False when sampling could not tell.
+    """
+
+    measured: ArrayLike
+    bound: ArrayLike
+    rounding: ArrayLike = 0.0
+    ceiling: ArrayLike = math.inf
+    decided: bool = True
+
+    @property
+    def margin(self) -> float:
+        """The largest measured − bound − rounding; positive means violated."""
+        return float(np.max(np.asarray(self.measured) - np.asarray(self.bound) - np.asarray(self.rounding)))
+
+    @property
+    def verdict(self) -> str:
+        """'holds', 'violated' or 'undecided'; a NaN is a violation."""
+        if not self.decided:
+            return "undecided"
+        return "holds" if self.margin <= 0 else "violated"
+
+    @property
+    def tightness(self) -> float | None:
+        """max measured/bound over entries whose bound stands clear of rounding; None when there is none."""
+        measured, bound, rounding, ceiling = np.broadcast_arrays(self.measured, self.bound, self.rounding, self.ceiling)
+        telling = bound > 1e3 * rounding
+        return float((measured[telling] / bound[telling]).max()) if telling.any() else None
+
+    @property
+    def trivial(self) -> bool:
+        """Whether every bound that is not 0 lies above the a-priori maximum."""
+        bound, ceiling = np.broadcast_arrays(self.bound, self.ceiling)
+        return bool((bound > 0).any() and (bound[bound > 0] > ceiling[bound > 0]).all())
+
+
+@dataclass(frozen=True)
+class Falsifier:
+    """A false variant of the statement, and an instance that refutes it.
+
+    mutation: its name, understood by the claim's function ("constant × 0.9" is understood by every inequality).
+    instance: the scalars, and "model" as (couplings, bias, temperature) where one is named outright.
+    drops: the hypothesis that the instance breaks, None when the true statement must hold on it.
+    """
+
+    mutation: str
+    instance: Mapping[str, Any]
+    drops: str | None = None
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A theorem of the paper (label thm:LABEL) with its machine check."""
+
+    label: str
+    title: str
+    kind: str
+    means: str
+    hypotheses: str
+    statement: str
+    norm: str | None
+    domain: Mapping[str, Interval]
+    falsifiers: tuple[Falsifier, ...]
+    function: Callable[..., Evidence]
+    search: bool = True
+    instances: int = 200
+
+    def evaluate(self, scalars: Mapping[str, Any], mutation: str | None = None) -> Evidence:
+        """The evidence for one instance; `model` in scalars overrides the random one."""
+        arguments = dict(scalars)
+        if self.norm is not None:
+            arguments["model"] = self._model(arguments)
+        wanted = inspect.signature(self.function).parameters
+        arguments = {name: value for name, value in arguments.items() if name in wanted}
+        if mutation == "constant × 0.9":
+            evidence = self.function(**arguments)
+            return Evidence(evidence.measured, 0.9 * np.asarray(evidence.bound), evidence.rounding, evidence.ceiling)
+        return self.function(**arguments, mutation=mutation) if mutation else self.function(**arguments)
+
+    def _model(self, scalars: Mapping[str, Any]) -> Model:
+        if "model" in scalars:
+            given = scalars["model"]
+            return given if isinstance(given, Model) else Model(*given)
+        return random_model(str(self.norm), **{name: scalars[name] for name in MODEL_SCALARS})
+
+
+CLAIMS: dict[str, Claim] = {}
+
+
+def label_order(label: str) -> tuple[str, int, str]:
+    """Sort key: B7, B7b, B8, B10."""
+    match = re.fullmatch(r"([A-Z])(\d+)([a-z]*)", label)
+    if match is None:
+        raise ValueError(f"label must be a letter, a number and maybe a letter, got {label!r}")
+    return match[1], int(match[2]), match[3]
+
+
+def claim(
+    *,
+    label: str,
+    title: str,
+    kind: str,
+    hypotheses: str,
+    domain: Mapping[str, Interval],
+    falsifiers: tuple[Falsifier, ...],
+    norm: str | None = None,
+    means: str = "exact",
+    search: bool = True,
+    instances: int = 200,
+) -> Callable[[Callable[..., Evidence]], Callable[..., Evidence]]:
+    """Register a function of an instance as the check of thm:label; its docstring is the statement.
+
+    norm: which of instances.NORMS `gain` sets, None when the claim takes no model.
+    search: whether Nelder–Mead looks for the tightest instance (inequalities over a model).
+    """
+
+    def register(function: Callable[..., Evidence]) -> Callable[..., Evidence]:
+        problems = [
+            (label in CLAIMS, f"label {label} is taken"),
+            (kind not in KINDS, f"kind {kind!r} is none of {KINDS}"),
+            (means not in MEANS, f"means {means!r} is none of {MEANS}"),
+            (norm is not None and norm not in NORMS, f"norm {norm!r} is none of {tuple(NORMS)}"),
+            (not falsifiers, f"claim {label} has no falsifier: a check that cannot fail proves nothing"),
+            (not function.__doc__, f"claim {label} has no statement: write it as the docstring"),
+        ]
+        for wrong, sentence in problems:
+            if wrong:
+                raise ValueError(sentence)
+        CLAIMS[label] = Claim(
+            label, title, kind, means, hypotheses, inspect.cleandoc(function.__doc__ or ""), norm, dict(domain),
+            falsifiers, function, search and kind == "inequality" and norm is not None, instances,
+        )  # fmt: skip
+        for key in sorted(CLAIMS, key=label_order):
+            CLAIMS[key] = CLAIMS.pop(key)
+        return function
+
+    return register
+
+
+@dataclass(frozen=True)
+class Refutation:
+    """What the check said of one falsifier: margin > 0 is by how much its instance violates the mutated statement."""
+
+    falsifier: Falsifier
+    margin: float
+    holds_unmutated: bool | None
+
+    @property
+    def refuted(self) -> bool:
+        """Violated when mutated, and true unmutated where no hypothesis was dropped."""
+        return self.margin > 0 and self.holds_unmutated is not False
+
+
+@dataclass(frozen=True)
+class Report:
+    """The outcome of `check`."""
+
+    claim: Claim
+    verdict: str
+    tightness: tuple[float, ...]
+    tightest: float | None
+    instances: int
+    trivial: int
+    vacuous: int
+    gains: tuple[float, ...]
+    worst: Mapping[str, Any] | None
+    refutations: tuple[Refutation, ...] = field(default_factory=tuple)
+
+    @property
+    def label(self) -> str:
+        return self.claim.label
+
+    @property
+    def falsifier_refuted(self) -> bool:
+        """Whether every falsifier was refuted."""
+        return all(refutation.refuted for refutation in self.refutations)
+
+    def record(self) -> dict[str, Any]:
+        """The machine-readable row of the claims' table."""
+        quantiles = [float(q) for q in np.quantile(self.tightness, (0.1, 0.5, 0.9))] if self.tightness else None
+        best = (
+            None
+            if quantiles is None
+            else {"max": self.tightest, "median": quantiles[1], "p10": quantiles[0], "p90": quantiles[2]}
+        )
+        return {
+            "label": self.label,
+            "title": self.claim.title,
+            "kind": self.claim.kind,
+            "means": self.claim.means,
+            "verdict": self.verdict,
+            "tightness": best if self.claim.kind == "inequality" else None,
+            "instances": self.instances,
+            "trivial": self.trivial,
+            "bound_zero": self.vacuous,
+            "gain_quantiles": [float(q) for q in np.quantile(self.gains, (0.1, 0.5, 0.9))] if self.gains else None,
+            "falsifiers": [
+                {"mutation": r.falsifier.mutation, "margin": r.margin, "drops": r.falsifier.drops}
+                for r in self.refutations
+            ],
+            "falsifier_refuted": self.falsifier_refuted,
+            "worst": None if self.worst is None else {k: v for k, v in self.worst.items() if k != "model"},
+        }
+
+
+def check(label: str, *, instances: int | None = None, seed: int = 0, search: bool = True) -> Report:
+    """Judge one claim on `instances` seeded draws of its domain, on the tightest instance found, and on its falsifiers.
+
+    verdict: 'violated' if any instance is, else 'undecided' if any is, else 'holds'; `worst` is the first violating
+    instance, else the tightest. Raises ValueError for an unknown label or fewer than 1 instance.
+    """
+    if label not in CLAIMS:
+        raise ValueError(f"no claim {label!r}: the labels are {', '.join(CLAIMS)}")
+    subject = CLAIMS[label]
+    count = subject.instances if instances is None else instances
+    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+        raise ValueError(f"instances must be a whole number of at least 1, got {count!r}")
+    generator = np.random.default_rng([seed, *label.encode()])
+    verdicts: list[str] = []
+    tightness: list[tuple[float, dict[str, Any]]] = []
+    violating: dict[str, Any] | None = None
+    trivial = 0
+    gains: list[float] = []
+    for _ in range(count):
+        scalars = {name: interval.draw(generator) for name, interval in subject.domain.items()}
+        evidence = subject.evaluate(scalars)
+        verdicts.append(evidence.verdict)
+        trivial += evidence.trivial
+        if evidence.verdict == "violated" and violating is None:
+            violating = scalars
+        if evidence.tightness is not None:
+            tightness.append((evidence.tightness, scalars))
+        if "gain" in scalars:
+            gains.append(scalars["gain"])
+    ranked = sorted(tightness, key=lambda pair: -pair[0])
+    tightest, worst = ranked[0] if ranked else (None, None)
+    if search and subject.search and ranked:
+        found, where = _tighten(subject, ranked, generator)
+        verdicts.append(found.verdict)
+        if found.tightness is not None and found.tightness > (tightest or 0.0):
+            tightest, worst = found.tightness, where
+        if found.verdict == "violated" and violating is None:
+            violating = where
+    return Report(
+        subject, _overall(verdicts), tuple(pair[0] for pair in tightness), tightest, count, trivial,
+        count - len(tightness), tuple(gains), violating or worst, tuple(_refute(subject, f) for f in subject.falsifiers),
+    )  # fmt: skip
+
+
+def _overall(verdicts: list[str]) -> str:
+    return next((verdict for verdict in ("violated", "undecided") if verdict in verdicts), "holds")
+
+
+def _refute(subject: Claim, falsifier: Falsifier) -> Refutation:
+    mutated = subject.evaluate(falsifier.instance, falsifier.mutation)
+    holds = None if falsifier.drops else subject.evaluate(falsifier.instance).verdict == "holds"
+    return Refutation(falsifier, mutated.margin, holds)
+
+
+def _tighten(
+    subject: Claim, ranked: list[tuple[float, dict[str, Any]]], generator: np.random.Generator
+) -> tuple[Evidence, dict[str, Any]]:
+    """Nelder–Mead over J/T and b/T of a small model (T = 1) from the tightest small draw, kept inside the hypothesis."""
+    small = [scalars for _, scalars in ranked if scalars["size"] <= SEARCH_SIZE]
+    start = dict(small[0] if small else ranked[0][1])
+    model = subject._model(start)
+    upper = np.triu_indices(model.size, 1)
+    measure, limit = NORMS[str(subject.norm)], subject.domain["gain"].high
+
+    def instance(vector: np.ndarray) -> dict[str, Any]:
+        couplings = np.zeros((model.size, model.size))
+        couplings[upper] = vector[: len(upper[0])]
+        couplings += couplings.T
+        if (excess := measure(couplings)) > limit:
+            couplings *= limit / excess
+        return {**start, "model": Model(couplings, vector[len(upper[0]) :], 1.0)}
+
+    def looseness(vector: np.ndarray) -> float:
+        return -(subject.evaluate(instance(vector)).tightness or 0.0)
+
+    begin = np.concatenate([model.couplings[upper], model.bias]) / model.temperature
+    begin = begin + 1e-3 * generator.normal(size=begin.size)
+    best = minimize(looseness, begin, method="Nelder-Mead", options={"maxfev": SEARCH_EVALUATIONS})
+    where = instance(best.x)
+    return subject.evaluate(where), where

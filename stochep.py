@@ -12,24 +12,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, CycloptsError, Parameter
-from rich.console import Console
 
 if TYPE_CHECKING:
     from dynamics.crnn.train import Run, State
 
 FAILED, USAGE = 1, 2
 
-# a sentence of ours must not be wrapped or coloured: scripts read it
-_stderr = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
-
 app = App(
     name="stochep",
     help="Theory and verification of stochastic equilibrium propagation.",
-    error_console=_stderr,
     exit_on_error=False,
-    print_error=True,
-    help_on_error=False,
+    print_error=False,
     result_action="return_value",
+    suppress_keyboard_interrupt=False,
 )
 data = App(name="data", help="The data sets that can be trained on.")
 app.command(data)
@@ -44,30 +39,32 @@ def run(arguments: list[str]) -> int:
     """The exit code of one command line."""
     try:
         return app(arguments) or 0
-    except CycloptsError:
-        return USAGE
+    except CycloptsError as error:
+        return _refuse(error)
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        print("stochep: interrupted; a training goes on with --resume", file=sys.stderr)
         return FAILED
 
 
 @app.command
 def train(
-    experiment: Path,
-    /,
-    *,
-    overrides: Annotated[tuple[str, ...], Parameter(name="--set", consume_multiple=True, negative=())] = (),
-    seeds: Annotated[tuple[int, ...], Parameter(name="--seed", consume_multiple=True, negative=())] = (),
+    *experiments: Path,
+    overrides: Annotated[
+        tuple[str, ...], Parameter(name="--set", consume_multiple=True, negative=(), show_default=False)
+    ] = (),
+    seeds: Annotated[
+        tuple[int, ...], Parameter(name="--seed", consume_multiple=True, negative=(), show_default=False)
+    ] = (),
     out: Path = Path("runs"),
     resume: Annotated[bool, Parameter(negative=())] = False,
     json: Annotated[bool, Parameter(negative=())] = False,
 ) -> int:
-    """Train every seed of an experiment and write OUT/NAME/SEED/result.json and weights.npz.
+    """Train every seed of each experiment and write OUT/NAME/SEED/result.json and weights.npz.
 
     Parameters
     ----------
-    experiment
-        The TOML file, for instance experiments/digits_stochastic.toml.
+    experiments
+        TOML files, for instance experiments/digits_*.toml.
     overrides
         key=value with a dotted key, any number of them: --set training.epochs=5 network.leak=0.25
     seeds
@@ -81,13 +78,17 @@ def train(
     """
     import msgspec
 
-    from dynamics.crnn.config import load
+    from dynamics.crnn.config import load_all
     from dynamics.crnn.train import prepare
     from dynamics.crnn.train import train as train_run
     from meanfield import ConvergenceError
 
     try:
-        runs = prepare(load(experiment, overrides, seeds), out, resume=resume)
+        runs = [
+            one
+            for experiment in load_all(experiments, overrides, seeds)
+            for one in prepare(experiment, out, resume=resume)
+        ]
     except ValueError as error:
         return _refuse(error)
     documents = []
@@ -147,7 +148,7 @@ def check(*, data_dir: Path | None = None) -> int:
     return code
 
 
-def _refuse(error: ValueError | str) -> int:
+def _refuse(error: Exception | str) -> int:
     print(f"stochep: {error}", file=sys.stderr)
     return USAGE
 
@@ -165,6 +166,7 @@ def _summary(one: Run, document: dict[str, Any]) -> str:
 @contextmanager
 def _progress(one: Run) -> Iterator[Callable[[State], None]]:
     """A bar on a terminal, a line an epoch elsewhere, both on stderr; the first epoch compiles the kernels."""
+    from rich.console import Console
     from rich.progress import Progress
 
     epochs, title = one.experiment.training.epochs, f"{one.experiment.name} seed {one.seed}"
@@ -172,11 +174,12 @@ def _progress(one: Run) -> Iterator[Callable[[State], None]]:
     def describe(state: State) -> str:
         return f"cost {state.train_cost[-1]:.4f}, validation {100 * state.validation_accuracy[-1]:.1f} %"
 
-    if not _stderr.is_terminal:
+    console = Console(stderr=True)
+    if not console.is_terminal:
         print(f"{title}: {epochs - one.state.epoch} epochs to do, compiling first where needed", file=sys.stderr)
         yield lambda state: print(f"{title} epoch {state.epoch}/{epochs}: {describe(state)}", file=sys.stderr)
         return
-    with Progress(console=_stderr, transient=True) as progress:
+    with Progress(console=console, transient=True) as progress:
         task = progress.add_task(f"{title}, compiling", total=epochs, completed=one.state.epoch)
         yield lambda state: progress.update(task, completed=state.epoch, description=f"{title}, {describe(state)}")
 

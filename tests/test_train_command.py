@@ -13,7 +13,7 @@ import stochep
 
 EXPERIMENT = Path(__file__).parents[1] / "experiments" / "digits_stochastic.toml"
 TINY = [
-    "name=tiny", "network.layers=[64, 8, 10]", "training.epochs=3", "training.batch=64",
+    "name=tiny", "network.layers=[64, 8, 10]", "training.epochs=3", "training.batch=128",
     "rule.steps_free=4", "rule.steps_nudged=4", "rule.window=2", "inference.steps=4", "inference.window=2",
 ]  # fmt: skip
 
@@ -94,9 +94,26 @@ def test_a_missing_file_an_unknown_command_and_an_unwritable_folder_are_usage(tm
     assert stochep.run(["train", str(tmp_path / "absent.toml")]) == 2
     assert "absent.toml cannot be read: No such file or directory" in capsys.readouterr().err
     assert stochep.run(["trian"]) == 2
+    assert 'Unknown command "trian"' in capsys.readouterr().err
+    assert stochep.run(["train"]) == 2
+    assert "no experiment is named" in capsys.readouterr().err
+    assert stochep.run(["train", str(EXPERIMENT), str(EXPERIMENT), "--out", str(tmp_path)]) == 2
+    assert (
+        "experiments must have distinct names, got ['digits_stochastic', 'digits_stochastic']"
+        in capsys.readouterr().err
+    )
     (tmp_path / "file").write_text("", encoding="utf-8")
     assert stochep.run(command(tmp_path / "file")) == 2
     assert "cannot be made: Not a directory; choose another --out" in capsys.readouterr().err
+
+
+def test_several_experiments_run_one_after_another(tmp_path, capsys):
+    files = [str(EXPERIMENT), str(EXPERIMENT.with_name("digits_deterministic.toml"))]
+    overrides = [setting for setting in TINY if not setting.startswith("name=")]
+    arguments = ["train", *files, "--out", str(tmp_path), "--seed", "2", "--set", *overrides, "training.epochs=1"]
+    assert stochep.run(arguments) == 0
+    assert [line.split(" ")[0] for line in capsys.readouterr().out.splitlines()] == [Path(f).stem for f in files]
+    assert (tmp_path / "digits_deterministic/2/weights.npz").exists()
 
 
 def test_a_run_that_fails_is_exit_code_1_with_its_reason(tmp_path, capsys):

@@ -1,6 +1,6 @@
 """One experiment as a frozen value: read from TOML, overridden key by key, refused with the key's full path.
 
-Main results: Experiment, load, fingerprint; the rules Deterministic, Stochastic, Implicit.
+Main results: Experiment, load, load_all, fingerprint; the rules Deterministic, Stochastic, Implicit.
 """
 
 from __future__ import annotations
@@ -124,6 +124,17 @@ def load(path: Path, overrides: Sequence[str] = (), seeds: Sequence[int] = ()) -
         raise ValueError(f"{path}: {_sentence(str(error), raw)}") from error
     _check_together(experiment)
     return experiment
+
+
+def load_all(paths: Sequence[Path], overrides: Sequence[str] = (), seeds: Sequence[int] = ()) -> list[Experiment]:
+    """`load` for each of several files; ValueError too when there is none, or when two would write to one folder."""
+    if not paths:
+        raise ValueError("no experiment is named: give a TOML file, for instance experiments/digits_stochastic.toml")
+    experiments = [load(path, overrides, seeds) for path in paths]
+    names = [experiment.name for experiment in experiments]
+    if len(set(names)) != len(names):
+        raise ValueError(f"experiments must have distinct names, got {names}")
+    return experiments
 
 
 def fingerprint(experiment: Experiment) -> str:

@@ -13,7 +13,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import prange
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
@@ -85,11 +84,11 @@ def _implicit(rule: Implicit, network: Network, images: FloatArray, targets: Flo
     return Response(mean, -adjoint, outputs)
 
 
-@kernel(parallel=True)
+@kernel()
 def correlate(pre_mean, pre_slope, post_mean, post_slope, product):
     """product (below, above) = −(1/B) Σ_images [pre_mean·post_slope + pre_slope·post_mean], images in order."""
     images = pre_mean.shape[0]
-    for j in prange(product.shape[0]):
+    for j in range(product.shape[0]):
         product[j, :] = 0.0
         for image in range(images):
             mean, slope = -pre_mean[image, j] / images, -pre_slope[image, j] / images

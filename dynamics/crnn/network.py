@@ -53,11 +53,11 @@ def local_field(state, constant, layers, upward, downward, field):
         start, weight = middle, weight_end
 
 
-@kernel(parallel=True)
+@kernel()
 def input_drive(images, weights, bias, constants):
     """constants (B, units): bias, plus for the first free layer the drive of the clamped images (B, inputs)."""
     first = weights.shape[1]
-    for image in prange(images.shape[0]):
+    for image in range(images.shape[0]):
         constants[image, :] = bias
         add_weighted_rows(images[image], weights, constants[image, :first])
 

@@ -13,7 +13,7 @@ from dynamics.crnn.train import accuracy, epoch, prepare, train
 
 EXPERIMENT = Path(__file__).parents[3] / "experiments" / "digits_stochastic.toml"
 TINY = [
-    "name=tiny", "network.layers=[64, 8, 10]", "training.epochs=3", "training.batch=64",
+    "name=tiny", "network.layers=[64, 8, 10]", "training.epochs=3", "training.batch=128",
     "rule.steps_free=4", "rule.steps_nudged=4", "rule.window=2", "inference.steps=4", "inference.window=2",
 ]  # fmt: skip
 

@@ -1,0 +1,264 @@
+"""Relative gradient error of every estimator against the exact Gibbs gradient, for any couplings: `stochep bias`.
+
+Main results: compute, draw, table, relative_error, sampled_error (thm:C5, thm:C6, thm:C7). The cost is on spikes throughout,
+and an error is ‖estimate − g‖/‖g‖ over the couplings, g = ∂⟨C⟩/∂J under exp(−E/T).
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from rich.table import Table
+
+from dynamics import estimate_gradient, exact_gradient
+from dynamics.enumeration import MAX_UNITS
+from figures import page
+from figures.networks import Network
+from meanfield import (
+    ConvergenceError, Gradient, HypothesisError, Model, MultistabilityWarning, QuadraticCost, bounds, equilibrium_gradient,
+    fixed_point,
+)  # fmt: skip
+from meanfield.model import whole_number
+
+MEAN_FIELD = ("one-sided", "symmetric", "holomorphic")
+ESTIMATORS = (*MEAN_FIELD, "onsager", "sampled")
+REFERENCES = ("exact", "sampled")
+# A sampled reference uses this many times the samples of an estimate.
+REFERENCE_SAMPLES = 16
+# Sweeps of a phase where thm:B3 proves no mixing time, or a longer one.
+MOST_SWEEPS = 200
+# A noise vector of standard errors s stays within (1 + z)‖s‖ with at least 97.5 % (Gaussian isoperimetry, λ_max ≤ trace);
+# estimate and reference together: 95 %.
+RADIUS = 1 + 1.96
+
+
+def compute(
+    network: Network,
+    *,
+    temperatures: Sequence[float],
+    nudgings: Sequence[float],
+    estimators: Sequence[str] = ESTIMATORS,
+    samples: int = 16384,
+    seed: int = 0,
+    reference: str = "exact",
+    report: page.Report = page.silent,
+) -> dict[str, Any]:
+    """One row for each temperature, nudging and estimator: {value, low, high} of its relative error, κ, κ_a, fixed points.
+
+    low and high: 95 % interval of the error without sampling noise, equal to value where nothing is sampled. value is
+    None, with a note, where a nudged fixed point is lost. Raises ValueError on bad input, before any work.
+    """
+    models = _checked(network, temperatures, nudgings, estimators, samples, reference)
+    whole_number("seed", seed, 0)
+    rows: list[dict[str, Any]] = []
+    references = []
+    for done, model in enumerate(models):
+        target, radius = _reference(model, network.cost, reference, samples, seed)
+        references.append({"temperature": model.temperature, "relative_error": radius / _norm(target)})
+        points = fixed_points(model)
+        for nudging in nudgings:
+            for estimator in estimators:
+                cell = _cell(model, network.cost, nudging, estimator, target, radius, samples, seed)
+                rows.append({
+                    "temperature": model.temperature, "nudging": nudging, "estimator": estimator, **cell,
+                    "gain": model.gain, "absolute_gain": model.absolute_gain, "fixed_points": points,
+                })  # fmt: skip
+        report((done + 1) / len(models))
+    return {
+        "couplings": network.name, "size": network.size, "outputs": network.cost.outputs.tolist(),
+        "target": network.cost.target.tolist(), "reference": reference, "reference_errors": references,
+        "samples": samples, "seed": seed, "rows": rows,
+    }  # fmt: skip
+
+
+def relative_error(estimate: Gradient, target: Gradient) -> float:
+    """‖estimate − target‖/‖target‖ over the couplings."""
+    return float(np.linalg.norm(estimate.couplings - target.couplings)) / _norm(target)
+
+
+def sampled_error(
+    model: Model, cost: QuadraticCost, target: Gradient, *, nudging: float, samples: int, seed: int, **request: Any
+) -> dict[str, Any]:
+    """{value, low, high, floor}: error of one coupled symmetric estimate, 95 % interval of it without noise, and the noise.
+
+    floor is ‖standard error‖/‖target‖, the root-mean-square error of an unbiased estimator with this much noise.
+    """
+    estimate = estimate_gradient(
+        model, cost, nudging=nudging, samples=samples, seed=seed, **{"estimator": "symmetric", **sweeps(model), **request}
+    )
+    floor = float(np.linalg.norm(estimate.standard_error.couplings)) / _norm(target)
+    value = relative_error(estimate.value, target)
+    return {**_interval(value, RADIUS * floor, 0.0), "floor": floor}
+
+
+def sweeps(model: Model) -> dict[str, int]:
+    """The two phases' sweeps for Glauber: thm:B3's mixing time to 1e-3, at most 200 and 200 where there is none."""
+    try:
+        count = min(bounds.mixing_sweeps(model), MOST_SWEEPS)
+    except HypothesisError:
+        count = MOST_SWEEPS
+    return {"steps_free": count, "steps_nudged": count}
+
+
+def fixed_points(model: Model) -> int:
+    """How many mean-field fixed points the solver finds."""
+    return 1 + len(quietly(lambda: fixed_point(model, method="newton")).others)
+
+
+def quietly(solve: Callable[[], Any]) -> Any:
+    """solve() where several fixed points are no surprise: they are counted and shown instead."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", MultistabilityWarning)
+        return solve()
+
+
+def draw(data: dict[str, Any]) -> Figure:
+    """Error against temperature, a panel for each nudging: mean-field estimators as lines, sampled ones as points."""
+    nudgings = sorted({row["nudging"] for row in data["rows"]})
+    looks = {
+        "one-sided": (page.MEAN_FIELD, ":"), "symmetric": (page.MEAN_FIELD, "-"), "holomorphic": (page.LINEAR, "--"),
+        "onsager": (page.ONSAGER, "-"), "sampled": (page.GLAUBER, ""),
+    }  # fmt: skip
+    with page.style():
+        figure, panels = page.page(1, len(nudgings), width=max(3.6, 2.6 * len(nudgings)), height=3.0)
+        for panel, nudging in zip(panels, nudgings, strict=True):
+            panel.set(xscale="log", yscale="log", xlabel="temperature $T$", title=f"nudging β = {nudging:g}")
+            for estimator, (colour, line) in looks.items():
+                rows = [
+                    row for row in data["rows"]
+                    if (row["estimator"], row["nudging"]) == (estimator, nudging) and row["value"] is not None
+                ]  # fmt: skip
+                rows.sort(key=lambda row: row["temperature"])
+                x, y = [row["temperature"] for row in rows], [row["value"] for row in rows]
+                if rows and estimator == "sampled":
+                    page.points(panel, x, _drawable(rows), floor=min(y) / 3, color=colour, label="Glauber, sampled, 95 %")
+                    panel.plot(x, [row["floor"] for row in rows], color=colour, linewidth=0.7, linestyle="--", label="its noise")
+                elif rows:
+                    panel.plot(x, y, color=colour, linestyle=line, marker=".", label=f"mean field, {estimator}")
+            _shade_failures(panel, data["rows"])
+        panels[0].set_ylabel("relative gradient error ‖ĝ − g‖/‖g‖")
+        handles, labels = panels[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=3)
+    return figure
+
+
+def table(data: dict[str, Any]) -> Table:
+    """The rows for a terminal."""
+    lines = Table(title=_caption(data), title_justify="left")
+    for column in ("temperature", "nudging", "estimator", "relative error", "95 % interval", "κ", "κ_a", "note"):
+        lines.add_column(column, justify="left" if column in ("estimator", "note") else "right", no_wrap=True)
+    for row in data["rows"]:
+        value, interval = "–", ""
+        if row["value"] is not None:
+            value = f"{row['value']:.3g}"
+        if row["low"] != row["high"]:
+            interval = f"{row['low']:.2g} … {row['high']:.2g}" if math.isfinite(row["high"]) else f"{row['low']:.2g} … ∞"
+        notes = [f"{row['fixed_points']} fixed points"] if row["fixed_points"] > 1 else []
+        notes += [row["note"]] if row["note"] else []
+        lines.add_row(
+            f"{row['temperature']:g}", f"{row['nudging']:g}", row["estimator"], value, interval, f"{row['gain']:.3f}",
+            f"{row['absolute_gain']:.3f}", "; ".join(notes),
+        )  # fmt: skip
+    return lines
+
+
+def _caption(data: dict[str, Any]) -> str:
+    source = "exact, by enumeration"
+    if data["reference"] == "sampled":
+        worst = max(entry["relative_error"] for entry in data["reference_errors"])
+        source = f"sampled, known to within {worst:.2g} of its norm"
+    return f"{data['couplings']}, N = {data['size']}: error of the coupling gradient relative to Gibbs' ({source})"
+
+
+def _checked(
+    network: Network, temperatures: Sequence[float], nudgings: Sequence[float], estimators: Sequence[str], samples: int, reference: str
+) -> list[Model]:
+    for name, values in (("temperatures", temperatures), ("nudgings", nudgings), ("estimators", estimators)):
+        if len(values) == 0:
+            raise ValueError(f"--{name} needs at least one value")
+    for nudging in nudgings:
+        if not math.isfinite(nudging) or nudging == 0:
+            raise ValueError(f"--nudgings must be finite and non-zero, got {nudging}: the estimators divide by it")
+    for estimator in estimators:
+        if estimator not in ESTIMATORS:
+            raise ValueError(f"--estimators must be among {', '.join(ESTIMATORS)}, got {estimator!r}")
+    if reference not in REFERENCES:
+        raise ValueError(f"--reference must be one of {', '.join(REFERENCES)}, got {reference!r}")
+    whole_number("samples", samples, 2)
+    if reference == "exact" and network.size > MAX_UNITS:
+        raise ValueError(
+            f"--reference exact enumerates at most {MAX_UNITS} units, got {network.size}: use --reference sampled"
+        )
+    if not network.cost.force(network.size, "spikes")[1].any():
+        raise ValueError("target must differ from ½ in some output, got ½ in all: the cost of spikes is constant there")
+    return [network.at(temperature) for temperature in temperatures]
+
+
+def _reference(model: Model, cost: QuadraticCost, kind: str, samples: int, seed: int) -> tuple[Gradient, float]:
+    """The Gibbs gradient and the radius within which its couplings are known."""
+    if kind == "exact":
+        target, radius = exact_gradient(model, cost), 0.0
+    else:
+        estimate = estimate_gradient(
+            model, cost, estimator="three-factor", samples=REFERENCE_SAMPLES * samples, seed=seed + 1,
+            steps_free=sweeps(model)["steps_free"],
+        )  # fmt: skip
+        target, radius = estimate.value, RADIUS * float(np.linalg.norm(estimate.standard_error.couplings))
+    if not target.couplings.any():
+        raise ValueError(
+            f"the coupling gradient is zero at temperature {model.temperature}, so no error is relative to it: "
+            "raise the temperature or choose other outputs"
+        )
+    return target, radius
+
+
+def _cell(
+    model: Model, cost: QuadraticCost, nudging: float, estimator: str, target: Gradient, radius: float, samples: int, seed: int
+) -> dict[str, Any]:
+    blur = radius / _norm(target)
+    if estimator == "sampled":
+        cell = sampled_error(model, cost, target, nudging=nudging, samples=samples, seed=seed)
+        note = "" if sweeps(model)["steps_free"] < MOST_SWEEPS else f"{MOST_SWEEPS} sweeps, mixing not proven"
+        return {**cell, **_interval(cell["value"], RADIUS * cell["floor"], blur), "note": note}
+    try:
+        gradient = quietly(
+            lambda: equilibrium_gradient(
+                model, cost, nudging=nudging, cost_on="spikes",
+                estimator=estimator if estimator in MEAN_FIELD else "symmetric",
+                correction="onsager" if estimator == "onsager" else "none",
+            )  # fmt: skip
+        )
+    except ConvergenceError:
+        return {"value": None, "low": None, "high": None, "floor": None, "note": "nudged fixed point lost"}
+    return {**_interval(relative_error(gradient, target), 0.0, blur), "floor": None, "note": ""}
+
+
+def _interval(value: float, radius: float, blur: float) -> dict[str, float]:
+    """Bounds on the true relative error when estimate and reference are known to within radius and blur of ‖reference‖."""
+    high = (value + radius + blur) / (1 - blur) if blur < 1 else math.inf
+    return {"value": value, "low": max(0.0, value - radius - blur) / (1 + blur), "high": high}
+
+
+def _drawable(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """An unbounded interval ends at ten times its value on paper."""
+    return [{**row, "high": row["high"] if math.isfinite(row["high"] or math.inf) else 10 * row["value"]} for row in rows]
+
+
+def _shade_failures(panel: Any, rows: list[dict[str, Any]]) -> None:
+    left, right = min(row["temperature"] for row in rows) * 0.9, max(row["temperature"] for row in rows) * 1.1
+    panel.set_xlim(left, right)
+    critical = rows[0]["absolute_gain"] * rows[0]["temperature"]
+    if critical > left:
+        page.shade(panel, left, min(critical, right), "κ$_a$ ≥ 1")
+    several = [row["temperature"] for row in rows if row["fixed_points"] > 1]
+    if several:
+        page.shade(panel, left, max(several) * 1.02, "several fixed points", hatch=True, height=0.3)
+
+
+def _norm(gradient: Gradient) -> float:
+    return float(np.linalg.norm(gradient.couplings))

@@ -1,0 +1,102 @@
+"""The page that every figure is drawn on: style, axes, shaded failures of a hypothesis, and the files it ends in.
+
+Main results: page, points, guide, shade, smoke, publish, Report.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import matplotlib.style
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from dynamics.provenance import provenance, write_atomically, write_json
+
+STYLE = Path(__file__).with_name("style.mplstyle")
+OUT = Path("figures/out")
+# Okabe and Ito's colours by what they stand for, the same in every figure.
+MEAN_FIELD, ONSAGER, GLAUBER, LEAKY, BOUND, LINEAR, GREY = (
+    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#888888",
+)  # fmt: skip
+
+# A figure's computation says how far it is, from 0 to 1.
+Report = Callable[[float], None]
+
+
+def silent(fraction: float) -> None:
+    """A Report that nobody reads."""
+
+
+def style() -> AbstractContextManager[None]:
+    """The house style, for a with statement."""
+    return matplotlib.style.context(STYLE)
+
+
+def page(rows: int, columns: int, *, width: float = 7.1, height: float, letters: bool = True) -> tuple[Figure, list[Axes]]:
+    """A Figure of rows × columns axes, read row by row, each with its letter; width and height in inches."""
+    figure = Figure(figsize=(width, height))
+    axes: list[Axes] = list(np.atleast_1d(np.asarray(figure.subplots(rows, columns))).ravel())
+    if letters and len(axes) > 1:
+        for letter, panel in zip("abcdefghijkl", axes, strict=False):
+            panel.set_title(letter, loc="left", fontweight="bold", x=-0.12)
+    return figure, axes
+
+
+def points(axes: Axes, x: Sequence[float], rows: Sequence[dict[str, float]], *, floor: float = 0.0, **look: Any) -> None:
+    """Simulated values with their 95 % intervals, rows of {value, low, high}; a bar ends at `floor` on a log axis."""
+    value = np.array([row["value"] for row in rows])
+    low = np.maximum([row["low"] for row in rows], floor)
+    high = np.array([row["high"] for row in rows])
+    bars = np.maximum([value - low, high - value], 0.0)
+    axes.errorbar(x, value, bars, linestyle="none", **{"marker": "o", "elinewidth": 0.8, "zorder": 3, **look})
+
+
+def guide(axes: Axes, x: Sequence[float], exponent: float, at: float, text: str) -> None:
+    """A grey slope at · (x/x₀)^exponent over x = (from, to), labelled at its end."""
+    ends = np.array([x[0], x[-1]], dtype=float)
+    heights = at * (ends / ends[0]) ** exponent
+    axes.plot(ends, heights, color=GREY, linewidth=0.8, linestyle=(0, (4, 2)), zorder=1)
+    axes.annotate(text, (ends[1], heights[1]), (2, 0), textcoords="offset points", color="#555555", fontsize=6.5, va="center")
+
+
+def shade(axes: Axes, low: float, high: float, text: str, *, hatch: bool = False, height: float = 0.03) -> None:
+    """Mark where a hypothesis fails, between low and high on the abscissa; hatched where several fixed points exist."""
+    axes.axvspan(
+        low, high, facecolor="none" if hatch else "#EEEEEE", edgecolor="#BBBBBB" if hatch else "none",
+        hatch="////" if hatch else None, linewidth=0, zorder=0,
+    )  # fmt: skip
+    middle = np.sqrt(low * high) if axes.get_xscale() == "log" else 0.5 * (low + high)
+    axes.text(
+        middle, height, text, transform=axes.get_xaxis_transform(), ha="center", va="bottom", fontsize=6.5,
+        color="#555555", rotation=90,
+    )  # fmt: skip
+
+
+def smoke(figure: Figure) -> None:
+    """SMOKE across the page: the numbers are of a short run that stands in for the reported one."""
+    figure.text(0.5, 0.5, "SMOKE", fontsize=60, color="#CC0000", alpha=0.25, rotation=25, ha="center", va="center")
+
+
+def rendered(figure: Figure, kind: str, **settings: Any) -> bytes:
+    """The figure as a "pdf" or "png" file, free of dates so that equal data make equal bytes."""
+    buffer = io.BytesIO()
+    with style():
+        figure.savefig(buffer, format=kind, metadata={"CreationDate": None} if kind == "pdf" else {"Software": None}, **settings)
+    return buffer.getvalue()
+
+
+def publish(name: str, data: dict[str, Any], draw: Callable[[dict[str, Any]], Figure], folder: Path = OUT) -> list[Path]:
+    """Write NAME.pdf, NAME.png and NAME.json (the data and what they were made with), each whole or not at all; their paths."""
+    figure = draw(data)
+    pictures = {kind: rendered(figure, kind) for kind in ("pdf", "png")}
+    written = [folder / f"{name}.{kind}" for kind in (*pictures, "json")]
+    for path, content in zip(written, pictures.values(), strict=False):
+        write_atomically(path, content)
+    write_json(written[-1], {**provenance(), "figure": name, "data": data})
+    return written

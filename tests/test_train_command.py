@@ -13,7 +13,7 @@ import stochep
 
 EXPERIMENT = Path(__file__).parents[1] / "experiments" / "digits_stochastic.toml"
 TINY = [
-    "name=tiny", "network.layers=[64, 8, 10]", "training.epochs=3", "training.batch=128",
+    "name=tiny", "network.layers=[64, 8, 10]", "training.epochs=3", "training.batch=512",
     "rule.steps_free=4", "rule.steps_nudged=4", "rule.window=2", "inference.steps=4", "inference.window=2",
 ]  # fmt: skip
 
@@ -41,7 +41,7 @@ def killed(arguments, when, threads):
 
 @pytest.mark.exact
 def test_a_run_killed_twice_and_resumed_on_other_threads_equals_the_unbroken_one(tmp_path, capsys):
-    long = ["training.epochs=40"]
+    long = ["training.epochs=100"]
     assert stochep.run(command(tmp_path / "whole", *long)) == 0
     folder = tmp_path / "broken/tiny/0"
     first = killed(command(tmp_path / "broken", *long), (folder / "checkpoints/epoch-000004.npz").exists, threads=1)
@@ -55,12 +55,12 @@ def test_a_run_killed_twice_and_resumed_on_other_threads_equals_the_unbroken_one
     assert not (folder / "result.json").exists()
     assert stochep.run([*command(tmp_path / "broken", *long), "--resume"]) == 0
     whole = tmp_path / "whole/tiny/0"
-    for name in ("weights.npz", "checkpoints/epoch-000040.npz"):
+    for name in ("weights.npz", "checkpoints/epoch-000100.npz"):
         assert (whole / name).read_bytes() == (folder / name).read_bytes(), name
     documents = [json.loads((place / "result.json").read_text(encoding="utf-8")) for place in (whole, folder)]
     for key in ("metrics", "curves", "config_hash"):
         assert documents[0][key] == documents[1][key]
-    assert "40/40" in capsys.readouterr().err
+    assert "100/100" in capsys.readouterr().err
 
 
 def test_stdout_carries_one_line_a_seed_or_one_document(tmp_path, capsys):

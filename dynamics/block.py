@@ -33,7 +33,19 @@ def step(state, couplings, bias, slope, offset, nudging, temperature, colours, c
 
 @kernel(parallel=True)
 def sample(
-    states, couplings, bias, slope, offset, nudgings, temperature, colours, seed, stream, first_step, steps, first_replica
+    states,
+    couplings,
+    bias,
+    slope,
+    offset,
+    nudgings,
+    temperature,
+    colours,
+    seed,
+    stream,
+    first_step,
+    steps,
+    first_replica,
 ):
     """Advance states (replicas, N) in place by `steps` sweeps: colour 0, then colour 1, each in parallel."""
     for r in prange(states.shape[0]):
@@ -41,9 +53,7 @@ def sample(
         for now in range(first_step, first_step + steps):
             uniforms(seed, stream, now, first_replica + r, noise)
             for colour in range(2):
-                step(
-                    states[r], couplings, bias, slope, offset, nudgings[r], temperature, colours, colour, noise, field
-                )
+                step(states[r], couplings, bias, slope, offset, nudgings[r], temperature, colours, colour, noise, field)
 
 
 def two_colouring(couplings: FloatArray) -> NDArray[np.int64]:

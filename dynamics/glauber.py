@@ -46,7 +46,19 @@ def _sweep(state, field, couplings, slope, offset, nudging, temperature, systema
 
 @kernel(parallel=True)
 def sample(
-    states, couplings, bias, slope, offset, nudgings, temperature, systematic, seed, stream, first_step, steps, first_replica
+    states,
+    couplings,
+    bias,
+    slope,
+    offset,
+    nudgings,
+    temperature,
+    systematic,
+    seed,
+    stream,
+    first_step,
+    steps,
+    first_replica,
 ):
     """Advance states (replicas, N) in place by `steps` sweeps of N updates, at random sites or in order 0 … N−1.
 
@@ -65,6 +77,17 @@ def sample(
                     for i in range(size):
                         field[i] += couplings[j, i]
             _sweep(
-                state, field, couplings, slope, offset, nudgings[r], temperature, systematic,
-                seed, stream, now, first_replica + r, noise,
+                state,
+                field,
+                couplings,
+                slope,
+                offset,
+                nudgings[r],
+                temperature,
+                systematic,
+                seed,
+                stream,
+                now,
+                first_replica + r,
+                noise,
             )

@@ -37,8 +37,21 @@ def step(trace, spikes, couplings, bias, slope, offset, nudging, temperature, le
 
 @kernel(parallel=True)
 def sample(
-    traces, spikes, couplings, bias, slope, offset, nudgings, temperature, leak, copies,
-    seed, stream, first_step, steps, first_replica,
+    traces,
+    spikes,
+    couplings,
+    bias,
+    slope,
+    offset,
+    nudgings,
+    temperature,
+    leak,
+    copies,
+    seed,
+    stream,
+    first_step,
+    steps,
+    first_replica,
 ):
     """Advance traces (replicas, N) in place by `steps` parallel updates; spikes (replicas, N) holds the last ones."""
     for r in prange(traces.shape[0]):

@@ -28,7 +28,9 @@ def step(state, couplings, bias, slope, offset, nudging, temperature, noise, fie
 
 
 @kernel(parallel=True)
-def sample(states, couplings, bias, slope, offset, nudgings, temperature, seed, stream, first_step, steps, first_replica):
+def sample(
+    states, couplings, bias, slope, offset, nudgings, temperature, seed, stream, first_step, steps, first_replica
+):
     """Advance states (replicas, N) in place by `steps` parallel updates."""
     for r in prange(states.shape[0]):
         field, noise = bias.copy(), bias.copy()

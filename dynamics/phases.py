@@ -197,7 +197,14 @@ def relax(
     path = np.empty((whole_number("steps", steps, 0) + 1, model.size))
     path[0] = checked_states("leaky", start, 1, model.size, Noise(0))[0]
     deterministic.trajectory(
-        path, model.couplings, model.bias, setting.slope, setting.offset, float(nudging), model.temperature, setting.leak
+        path,
+        model.couplings,
+        model.bias,
+        setting.slope,
+        setting.offset,
+        float(nudging),
+        model.temperature,
+        setting.leak,
     )
     return path
 

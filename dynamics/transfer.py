@@ -28,7 +28,7 @@ class StationaryMoments(NamedTuple):
     covariance: FloatArray
 
 
-def leaky_stationary(model: Model, *, leak: float | ArrayLike, copies: int = 1, nodes: int = 24) -> StationaryMoments:
+def leaky_stationary(model: Model, *, leak: float | ArrayLike, copies: int = 1, nodes: int = 20) -> StationaryMoments:
     """Stationary mean and covariance of s ← (1−ε)s + ε·(mean of K spikes), by `nodes` Chebyshev nodes a unit.
 
     *Holds when* the law is unique (κ_∞ < 1 suffices) and N ≤ 2, else ValueError. leak: number or (N,) in (0, 1].
@@ -44,7 +44,9 @@ def leaky_stationary(model: Model, *, leak: float | ArrayLike, copies: int = 1, 
         weight = np.ones(len(grid))
         interpolation = np.ones((1, 1))
         for i, count in enumerate(counts):
-            weight *= math.comb(copies, count) * probability[:, i] ** count * (1 - probability[:, i]) ** (copies - count)
+            weight *= (
+                math.comb(copies, count) * probability[:, i] ** count * (1 - probability[:, i]) ** (copies - count)
+            )
             moved = (1 - leaks[i]) * points + leaks[i] * count / copies
             interpolation = np.kron(interpolation, _lagrange(points, moved))
         transfer += weight[:, None] * interpolation

@@ -11,12 +11,17 @@ copies of a neuron. A bound outside its hypotheses raises HypothesisError naming
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from meanfield.equations import SUP_CURVATURE, activity_variance, firing_probability
+from meanfield.equations import (
+    SUP_CURVATURE,
+    activity_variance,
+    descent_factor,
+    firing_curvature,
+    firing_probability,
+)
 from meanfield.model import FloatArray, HypothesisError, Model, QuadraticCost, leak_vector, whole_number
 
 # Where |σ''| is largest.
@@ -26,19 +31,16 @@ STRIP_HEIGHTS = np.linspace(0.0, math.pi, 20_001)[1:-1]
 
 
 def covariance(model: Model) -> FloatArray:
-    """|Cov(z_i, z_j)| ≤ ¼ D_ij / max(D_ii, D_jj) under exp(−E/T), (N, N); at most ¼D. Holds when ρ(C) < 1. Paper: thm:B3."""
-    _require_dobrushin(model)
-    dobrushin = np.linalg.inv(np.eye(model.size) - model.influence)
-    diagonal = np.diagonal(dobrushin)
-    return 0.25 * dobrushin / np.maximum(diagonal[:, None], diagonal[None, :])
+    """|Cov(z_i, z_j)| ≤ min(ℓ_i, ℓ_j) D_ij / max(D_ii, D_jj) ≤ ¼D_ij under exp(−E/T), (N, N).
+
+    ℓ_i ≤ ¼ is the largest variance that the fields of unit i allow. Holds when ρ(C) < 1. Paper: thm:B3.
+    """
+    return _covariance(model, model.influence)
 
 
 def little_covariance(model: Model) -> FloatArray:
-    """Little's |Cov(z_i, z_j)| ≤ ¼ D'_ij / max(D'_ii, D'_jj), D' = (I − C²)⁻¹, (N, N). Holds when ρ(C) < 1. Paper: thm:B7."""
-    _require_dobrushin(model)
-    squared = np.linalg.inv(np.eye(model.size) - model.influence @ model.influence)
-    diagonal = np.diagonal(squared)
-    return 0.25 * squared / np.maximum(diagonal[:, None], diagonal[None, :])
+    """Little's |Cov(z_i, z_j)|: covariance with D' = (I − C²)⁻¹ for D, (N, N). Holds when ρ(C) < 1. Paper: thm:B7."""
+    return _covariance(model, model.influence @ model.influence)
 
 
 def gibbs_mean_error(model: Model) -> FloatArray:
@@ -47,12 +49,14 @@ def gibbs_mean_error(model: Model) -> FloatArray:
     L = diag(ℓ)|J|/T, ℓ_i = max σ' ≤ ¼ and k_i = max|σ''| ≤ M₂ over the fields that unit i can have, and
     w_i = min(k_i/2T², (|b_i| + (4/3)Σ_j|J_ij|)/16T³). Never above (I − |J|/4T)⁻¹ (M₂/2T²) diag(|J| ¼D |J|); O(T⁻³) at fixed b.
     """
-    return _mean_error(model, covariance)
+    _require_absolute_gain(model)
+    return _mean_error(model, covariance(model))
 
 
 def little_mean_error(model: Model) -> FloatArray:
     """Little's |E z − m*|: gibbs_mean_error with Ĉ = little_covariance(model), (N,). Holds when κ_a < 1. Paper: thm:B7."""
-    return _mean_error(model, little_covariance)
+    _require_absolute_gain(model)
+    return _mean_error(model, little_covariance(model))
 
 
 def leaky_tracking(model: Model, *, leak: float | ArrayLike, steps: int | None = None, copies: int = 1) -> float:
@@ -163,7 +167,7 @@ def descent(model: Model, *, leak: float | ArrayLike) -> float | FloatArray:
     """
     leaks = leak_vector(leak, model.size)
     lowest = max(0.0, -float(model.spectrum[0]))
-    factors = 4 * model.temperature * leaks - 0.5 * leaks**2 * (4 * model.temperature + lowest)
+    factors = descent_factor(leaks, model.temperature, lowest)
     return factors if np.ndim(leak) else float(factors[0])
 
 
@@ -241,21 +245,41 @@ def _require_dobrushin(model: Model) -> float:
     return radius
 
 
-def _mean_error(model: Model, spread: Callable[[Model], FloatArray]) -> FloatArray:
-    _require_absolute_gain(model)
+def _field_ranges(model: Model) -> tuple[FloatArray, FloatArray]:
+    """Least and greatest h_i/T over all states, (N,) each."""
+    low = (model.bias + np.minimum(model.couplings, 0).sum(axis=1)) / model.temperature
+    high = (model.bias + np.maximum(model.couplings, 0).sum(axis=1)) / model.temperature
+    return low, high
+
+
+def _largest_slope(model: Model) -> FloatArray:
+    """ℓ_i = max σ' over the fields of unit i, which is also the largest m_i(1 − m_i) there, (N,)."""
+    return activity_variance(firing_probability(np.clip(0.0, *_field_ranges(model)), 1.0))
+
+
+def _largest_curvature(model: Model) -> FloatArray:
+    """k_i = max|σ''| over the fields of unit i, (N,): at ±CURVATURE_PEAK, else at the end nearest to one of them."""
+    low, high = _field_ranges(model)
+    probability = firing_probability(
+        np.stack([np.clip(peak, low, high) for peak in (-CURVATURE_PEAK, CURVATURE_PEAK)]), 1.0
+    )
+    return np.abs(firing_curvature(probability, 1.0)).max(axis=0)
+
+
+def _covariance(model: Model, influence: FloatArray) -> FloatArray:
+    _require_dobrushin(model)
+    propagated = np.linalg.inv(np.eye(model.size) - influence)
+    diagonal, variance = np.diagonal(propagated), _largest_slope(model)
+    return np.minimum.outer(variance, variance) * propagated / np.maximum.outer(diagonal, diagonal)
+
+
+def _mean_error(model: Model, spread: FloatArray) -> FloatArray:
     absolute, temperature = np.abs(model.couplings), model.temperature
-    variance = np.einsum("ij,jk,ki->i", absolute, spread(model), absolute)
-    low = (model.bias + np.minimum(model.couplings, 0).sum(axis=1)) / temperature
-    high = (model.bias + np.maximum(model.couplings, 0).sum(axis=1)) / temperature
-    centre = np.clip(0.0, low, high)
-    slope = activity_variance(firing_probability(centre, 1.0))
-    # |σ''| peaks at ±CURVATURE_PEAK, else at the end of the interval that is nearest to a peak
-    nearest = np.stack([np.clip(peak, low, high) for peak in (-CURVATURE_PEAK, CURVATURE_PEAK)])
-    probability = firing_probability(nearest, 1.0)
-    curvature = np.abs(activity_variance(probability) * (1 - 2 * probability)).max(axis=0)
+    variance = np.einsum("ij,jk,ki->i", absolute, spread, absolute)
     cubic = (np.abs(model.bias) + 4 / 3 * absolute.sum(axis=1)) / (16 * temperature**3)
-    residual = np.minimum(curvature / (2 * temperature**2), cubic) * variance
-    return np.linalg.solve(np.eye(model.size) - slope[:, None] * absolute / temperature, residual)
+    residual = np.minimum(_largest_curvature(model) / (2 * temperature**2), cubic) * variance
+    propagator = np.eye(model.size) - _largest_slope(model)[:, None] * absolute / temperature
+    return np.linalg.solve(propagator, residual)
 
 
 def _curved_input_variance(model: Model, spread: FloatArray) -> FloatArray:

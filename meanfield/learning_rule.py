@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from meanfield.equations import activity_variance
+from meanfield.equations import onsager_pair_statistic, pair_statistic
 from meanfield.model import Gradient, Model, QuadraticCost
 from meanfield.solve import MeanFieldMap, continued_fixed_point, fixed_point
 
@@ -69,8 +69,6 @@ def equilibrium_gradient(
 
 def _statistic(model: Model, mean: NDArray[Any], onsager: bool) -> tuple[NDArray[Any], NDArray[Any]]:
     """(∂F/∂J (N, N), ∂F/∂b (N,)) with J_ij and J_ji moved together."""
-    pairs = np.outer(mean, mean)
     if onsager:
-        variance = activity_variance(mean)
-        pairs = pairs + model.couplings * np.outer(variance, variance) / model.temperature
-    return -pairs, -mean
+        return -onsager_pair_statistic(mean[:, None], mean, model.couplings, model.temperature), -mean
+    return -pair_statistic(mean[:, None], mean), -mean

@@ -9,7 +9,7 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import ArrayLike
 
-from meanfield.equations import activity_variance
+from meanfield.equations import activity_variance, firing_curvature
 from meanfield.model import FloatArray, Gradient, Model, QuadraticCost
 from meanfield.solve import MeanFieldMap, fixed_point
 
@@ -94,6 +94,7 @@ def linear_noise(
     system = np.eye(model.size) - variance[:, None] * model.couplings / model.temperature
     transition = np.eye(model.size) - steps[:, None] * system
     covariance = scipy.linalg.solve_discrete_lyapunov(transition, np.diag(steps**2 * variance / copies))
-    curvature = variance * (1 - 2 * mean_activity)
-    input_variance = np.einsum("ij,jk,ki->i", model.couplings, covariance, model.couplings) / model.temperature**2
-    return covariance, np.linalg.solve(system, 0.5 * curvature * input_variance)
+    input_variance = np.einsum("ij,jk,ki->i", model.couplings, covariance, model.couplings)
+    return covariance, np.linalg.solve(
+        system, 0.5 * firing_curvature(mean_activity, model.temperature) * input_variance
+    )

@@ -13,7 +13,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from meanfield.equations import activity_variance, entropy, firing_probability
+from meanfield.equations import (
+    activity_variance,
+    descent_leak_limit,
+    entropy,
+    firing_probability,
+    firing_slope,
+    onsager_field,
+    onsager_self_slope,
+    pair_free_energy_correction,
+    pair_onsager_slope,
+)
 from meanfield.model import FloatArray, Model, QuadraticCost, real_array
 
 # Two solutions further apart than this in one unit are two fixed points, not one twice.
@@ -80,7 +90,7 @@ class MeanFieldMap:
         if self.nudging != 0:
             field = field - self.nudging * (self.slope * mean + self.offset)
         if self.onsager:
-            field = field + 0.5 * (1 - 2 * mean) * self._reaction(mean)
+            field = field + onsager_field(mean, self._field_variance(mean), self.model.temperature)
         return field
 
     def __call__(self, mean: NDArray[Any]) -> NDArray[Any]:
@@ -90,14 +100,14 @@ class MeanFieldMap:
         """∂h_i/∂m_j, (N, N), symmetric."""
         jacobian = self.model.couplings - np.diag(self.nudging * self.slope)
         if self.onsager:
-            tilt = 1 - 2 * mean
-            jacobian = jacobian + 0.5 * np.outer(tilt, tilt) * self.model.couplings**2 / self.model.temperature
-            jacobian = jacobian - np.diag(self._reaction(mean))
+            temperature = self.model.temperature
+            jacobian = jacobian + pair_onsager_slope(mean[:, None], mean, self.model.couplings, temperature)
+            jacobian = jacobian + np.diag(onsager_self_slope(self._field_variance(mean), temperature))
         return jacobian
 
     def jacobian(self, mean: NDArray[Any]) -> NDArray[Any]:
         """∂f_i/∂m_j = p_i(1 − p_i) ∂h_i/∂m_j / T at any m, fixed point or not, (N, N)."""
-        slope = activity_variance(self(mean)) / self.model.temperature
+        slope = firing_slope(self(mean), self.model.temperature)
         return slope[:, None] * self.field_jacobian(mean)
 
     def proves_unique(self) -> bool:
@@ -121,8 +131,9 @@ class MeanFieldMap:
             return float(self.model.spectrum[-1])
         return float(np.linalg.eigvalsh(self.model.couplings - np.diag(self.nudging.real * self.slope))[-1])
 
-    def _reaction(self, mean: NDArray[Any]) -> NDArray[Any]:
-        return self.model.couplings**2 @ activity_variance(mean) / self.model.temperature
+    def _field_variance(self, mean: NDArray[Any]) -> NDArray[Any]:
+        """(J∘J)v, the variance of the field under the product law, (N,)."""
+        return self.model.couplings**2 @ activity_variance(mean)
 
 
 def fixed_point(
@@ -201,8 +212,8 @@ def free_energy(model: Model, mean_activity: ArrayLike, correction: str = "none"
     mean = _checked_start(mean_activity, model.size, "mean_activity")
     value = model.energy(mean) - model.temperature * entropy(mean).sum()
     if correction == "onsager":
-        variance = activity_variance(mean)
-        value -= variance @ model.couplings**2 @ variance / (4 * model.temperature)
+        # each pair stands twice in the matrix
+        value += 0.5 * pair_free_energy_correction(mean[:, None], mean, model.couplings, model.temperature).sum()
     return float(value)
 
 
@@ -302,7 +313,7 @@ def _other_fixed_points(mapping: MeanFieldMap, found: FloatArray) -> tuple[Float
 
 def _failure(model: Model, solution: Solution, damping: float, tolerance: float) -> str:
     lowest = max(0.0, -float(model.spectrum[0]))
-    descent_limit = max(0.0, 1 - 8 * model.temperature / (4 * model.temperature + lowest))
+    descent_limit = max(0.0, 1 - float(descent_leak_limit(model.temperature, lowest)))
     remedy = (
         f"try damping={max(0.9, np.ceil(descent_limit * 100) / 100):.2f}"
         if damping < max(descent_limit, 0.9)

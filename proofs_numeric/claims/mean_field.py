@@ -18,7 +18,7 @@ from meanfield.model import FloatArray, Model, QuadraticCost
 from meanfield.response import contraction_rate
 from meanfield.solve import MultistabilityWarning, fixed_point, free_energy
 from proofs_numeric.claim import Evidence, Falsifier, claim
-from proofs_numeric.instances import GAIN, SEEDS, Interval, model_scalars
+from proofs_numeric.instances import Interval, model_scalars
 from proofs_numeric.verdicts import exponent_interval
 
 EPS = float(np.finfo(float).eps)
@@ -44,7 +44,9 @@ def _random_cost(size: int, seed: int) -> QuadraticCost:
 
 
 def _convolutional_primitive(layer: FloatArray, above: FloatArray, weights: FloatArray, pooling: str) -> FloatArray:
-    """Φ = ⟨s², P(w ⋆ s¹)⟩ for s¹ (M, 3, 3), s² (M, channels), w (channels, 2, 2): one 2×2 pooled position a channel; (M,)."""
+    """Φ = ⟨s², P(w ⋆ s¹)⟩ for s¹ (M, 3, 3), s² (M, channels), w (channels, 2, 2): one 2×2 pooled position a channel;
+    (M,).
+    """
     windows = np.lib.stride_tricks.sliding_window_view(layer, (2, 2), axis=(1, 2))
     drive = np.einsum("mxyab,cab->mcxy", windows, weights)
     pooled = drive.max(axis=(2, 3)) if pooling == "max" else drive.mean(axis=(2, 3))
@@ -103,7 +105,9 @@ def energy_of_a_product_law(model: Model, seed: int, mutation: str | None = None
     falsifiers=(Falsifier("no gap", {"model": FREE_UNIT, "seed": 0}),),
 )
 def cost_trap(model: Model, seed: int, mutation: str | None = None) -> Evidence:
-    """E C(z) − C(E z) = ½Σ μ_o(1 − μ_o), μ = E z: cost on spikes and cost on rates differ by this much under every law."""
+    """E C(z) − C(E z) = ½Σ μ_o(1 − μ_o), μ = E z: cost on spikes and cost on rates differ by this much under every
+    law.
+    """
     cost = _random_cost(model.size, seed)
     states = all_states(model.size)
     product = _random_means(model.size, seed)
@@ -228,7 +232,9 @@ def _solved(model: Model, start: FloatArray | None = None) -> FloatArray:
 def free_energy_descends(
     model: Model, seed: int, leak: float, log_distance: float, mutation: str | None = None
 ) -> Evidence:
-    """c_ε‖p − m‖² ≤ F(m) − F(m'), m' = (1−ε)m + εp, c_ε = 4Tε − ½ε²(4T + λ⁻); with mixed leaks and one unit at a time likewise."""
+    """c_ε‖p − m‖² ≤ F(m) − F(m'), m' = (1−ε)m + εp, c_ε = 4Tε − ½ε²(4T + λ⁻); with mixed leaks and one unit at a time
+    likewise.
+    """
     generator = np.random.default_rng([seed, 5])
     centre = _solved(model, start=np.full(model.size, 0.5))
     slowest = np.linalg.eigh(model.couplings)[1][:, 0]
@@ -275,7 +281,9 @@ def free_energy_descends(
 def leaky_map_contracts(
     model: Model, seed: int, leak: float, log_distance: float, mutation: str | None = None
 ) -> Evidence:
-    """f(m) = (1−ε)m + εσ(h/T) has ‖f(m) − f(n)‖₂ ≤ (1 − ε(1−κ))‖m − n‖₂ and one fixed point; its local rate is no larger."""
+    """f(m) = (1−ε)m + εσ(h/T) has ‖f(m) − f(n)‖₂ ≤ (1 − ε(1−κ))‖m − n‖₂ and one fixed point; its local rate is no
+    larger.
+    """
     generator = np.random.default_rng([seed, 6])
     vectors = np.linalg.eigh(model.couplings)[1]
     leading = vectors[:, -1] if seed % 2 == 0 else generator.normal(size=model.size)
@@ -314,7 +322,9 @@ def leaky_map_contracts(
     ),
 )
 def free_energy_is_convex(model: Model, seed: int, share: float, mutation: str | None = None) -> Evidence:
-    """½(4T − λ_max)‖m − m*‖² ≤ F(m) − F(m*), one fixed point, and min_{s<t}‖p − m‖² ≤ (F(m_0) − F*)/(c_ε t) from every start."""
+    """½(4T − λ_max)‖m − m*‖² ≤ F(m) − F(m*), one fixed point, and min_{s<t}‖p − m‖² ≤ (F(m_0) − F*)/(c_ε t) from every
+    start.
+    """
     generator = np.random.default_rng([seed, 7])
     temperature = model.temperature
     solution = _solved(model)
@@ -362,7 +372,9 @@ TRIANGLE_FREE = ([[0.0, 1.0], [1.0, 0.0]], [0.0, 0.0], 1.0)
     instances=60,
 )
 def tap_orders(model: Model, seed: int, mutation: str | None = None) -> Evidence:
-    """As α → 0 the errors of −T ln Z and of m* tend to α² times Σ_{i≠j}J_ij²v_iv_j/4T and a_kΣJ_kj²v_j/2T²; Onsager-corrected: α³ at least."""
+    """As α → 0 the errors of −T ln Z and of m* tend to α² times Σ_{i≠j}J_ij²v_iv_j/4T and a_kΣJ_kj²v_j/2T²;
+    Onsager-corrected: α³ at least.
+    """
     temperature = model.temperature
     free_means = firing_probability(model.bias, temperature)
     variance, skewness = activity_variance(free_means), activity_variance(free_means) * (1 - 2 * free_means)

@@ -1,6 +1,6 @@
 """What a claim is, the registry of all claims, and the check that every one of them gets.
 
-Main results: claim, CLAIMS, Claim, Evidence, Falsifier, check, Report.
+Main results: claim, sampled, CLAIMS, Claim, Evidence, Falsifier, check, Report.
 
 A claim is data and a function of a random instance that returns numbers, not a verdict. `check` draws instances from the
 claim's domain, searches for the tightest one, and demands that the same judgement refutes each falsifier: a mutated
@@ -13,7 +13,7 @@ import inspect
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from threadpoolctl import threadpool_limits
 
 from meanfield.model import Model
 from proofs_numeric.instances import NORMS, Interval, random_model
+from proofs_numeric.verdicts import FALSE_ALARMS, Decision
 
 KINDS = ("identity", "inequality", "asymptotic", "statistical")
 MEANS = ("exact", "rigorous", "numeric", "statistical")
@@ -87,6 +88,27 @@ class Falsifier:
 
 
 @dataclass(frozen=True)
+class Sampled:
+    """A claim's second check, on networks too large to enumerate: an error-controlled decision from samples.
+
+    function(model, alpha, seed, mutation=None, other scalars) -> Decision on mean ≤ bound.
+    """
+
+    function: Callable[..., Decision]
+    domain: Mapping[str, Interval]
+    instances: int
+
+    def decide(self, norm: str, scalars: Mapping[str, Any], mutation: str | None = None) -> Decision:
+        """The decision on one instance; its share of the false-alarm budget is FALSE_ALARMS over all decisions of a run."""
+        model = random_model(norm, **{name: scalars[name] for name in MODEL_SCALARS})
+        others = {name: value for name, value in scalars.items() if name not in MODEL_SCALARS}
+        decisions = sum(other.sampled.instances for other in CLAIMS.values() if other.sampled)
+        return self.function(
+            model=model, seed=scalars["seed"], alpha=FALSE_ALARMS / decisions, mutation=mutation, **others
+        )
+
+
+@dataclass(frozen=True)
 class Claim:
     """A theorem of the paper (label thm:LABEL) with its machine check."""
 
@@ -102,6 +124,7 @@ class Claim:
     function: Callable[..., Evidence]
     search: bool = True
     instances: int = 200
+    sampled: Sampled | None = None
 
     def evaluate(self, scalars: Mapping[str, Any], mutation: str | None = None) -> Evidence:
         """The evidence for one instance; `model` in scalars overrides the random one."""
@@ -175,6 +198,18 @@ def claim(
     return register
 
 
+def sampled(
+    label: str, *, domain: Mapping[str, Interval], instances: int = 3
+) -> Callable[[Callable[..., Decision]], Callable[..., Decision]]:
+    """Add a sampled check on large networks to an already registered claim."""
+
+    def register(function: Callable[..., Decision]) -> Callable[..., Decision]:
+        CLAIMS[label] = replace(CLAIMS[label], sampled=Sampled(function, dict(domain), instances))
+        return function
+
+    return register
+
+
 @dataclass(frozen=True)
 class Refutation:
     """What the check said of one falsifier: margin > 0 is by how much its instance violates the mutated statement."""
@@ -202,7 +237,8 @@ class Report:
     vacuous: int
     gains: tuple[float, ...]
     worst: Mapping[str, Any] | None
-    refutations: tuple[Refutation, ...] = field(default_factory=tuple)
+    refutations: tuple[Refutation, ...] = ()
+    decisions: tuple[Decision, ...] = ()
 
     @property
     def label(self) -> str:
@@ -237,6 +273,10 @@ class Report:
                 for r in self.refutations
             ],
             "falsifier_refuted": self.falsifier_refuted,
+            "sampled": [
+                {"verdict": d.verdict, "low": d.interval.low, "high": d.interval.high, "n": d.n, "enough": d.enough}
+                for d in self.decisions
+            ],
             "worst": None if self.worst is None else {k: v for k, v in self.worst.items() if k != "model"},
         }
 
@@ -284,10 +324,24 @@ def _check(subject: Claim, instances: int | None, seed: int, search: bool) -> Re
             tightest, worst = found.tightness, where
         if found.verdict == "violated" and violating is None:
             violating = where
+    decisions = _decide(subject, generator)
+    verdicts += [decision.verdict for decision in decisions]
     return Report(
         subject, _overall(verdicts), tuple(pair[0] for pair in tightness), tightest, count, trivial,
         count - len(tightness), tuple(gains), violating or worst, tuple(_refute(subject, f) for f in subject.falsifiers),
+        decisions,
     )  # fmt: skip
+
+
+def _decide(subject: Claim, generator: np.random.Generator) -> tuple[Decision, ...]:
+    companion = subject.sampled
+    if companion is None:
+        return ()
+    draws = [
+        {name: interval.draw(generator) for name, interval in companion.domain.items()}
+        for _ in range(companion.instances)
+    ]
+    return tuple(companion.decide(str(subject.norm), scalars) for scalars in draws)
 
 
 def _overall(verdicts: list[str]) -> str:

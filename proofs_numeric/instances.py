@@ -125,7 +125,7 @@ def random_model(
 
 
 def scaled_to(pattern: FloatArray, norm: str, gain: float) -> FloatArray:
-    """J/T: the pattern times the positive factor that gives its norm the value `gain`; unchanged if its norm is 0 at every scale."""
+    """J/T: the pattern times the factor that gives its norm the value `gain`; unchanged if its norm is 0 at every scale."""
     measure = NORMS[norm]
     unit = measure(pattern)
     if unit <= 0:

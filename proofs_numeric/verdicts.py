@@ -1,15 +1,17 @@
 """Error-controlled statistics: what may be said of a quantity that was sampled, or of an exponent that was fitted.
 
-Main results: mean_interval, exponent_interval, FALSE_ALARMS.
+Main results: decide_below, mean_interval, average_interval, exponent_interval, FALSE_ALARMS.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.stats import t as student
 
 # One run of all statistical verdicts raises a false alarm with at most this probability (a union bound).
 FALSE_ALARMS = 1e-9
@@ -40,6 +42,50 @@ def mean_interval(values: ArrayLike, *, smallest: float, largest: float, alpha: 
     width = math.sqrt(2 * sample.var(ddof=1) * logarithm / sample.size)
     width += 7 * (largest - smallest) * logarithm / (3 * (sample.size - 1))
     return Bracket(float(sample.mean()) - width, float(sample.mean()) + width)
+
+
+def average_interval(values: ArrayLike, *, alpha: float) -> Bracket:
+    """A 1 − alpha interval for the mean of i.i.d. values that are close to normal: Student's t."""
+    sample = np.asarray(values, dtype=np.float64).ravel()
+    width = float(student.ppf(1 - alpha / 2, sample.size - 1)) * sample.std(ddof=1) / math.sqrt(sample.size)
+    return Bracket(float(sample.mean() - width), float(sample.mean() + width))
+
+
+class Decision(NamedTuple):
+    """What sampling says of mean ≤ bound: 'holds', 'violated' or 'undecided', on n samples; `enough` would decide."""
+
+    verdict: str
+    interval: Bracket
+    n: int
+    enough: int
+
+
+def decide_below(
+    draw: Callable[[int, int], ArrayLike],
+    bound: float,
+    *,
+    smallest: float,
+    largest: float,
+    alpha: float,
+    first: int = 1000,
+    most: int = 256_000,
+) -> Decision:
+    """Decide whether the mean of draw(first, count) is at most `bound`, wrong with probability at most alpha.
+
+    Samples are added fourfold until the interval clears the bound; look k spends alpha/2^(k+1), so looking again is
+    paid for whatever the data say. Undecided at `most` samples.
+    """
+    values = np.asarray(draw(0, first), dtype=np.float64)
+    for look in range(64):
+        interval = mean_interval(values, smallest=smallest, largest=largest, alpha=alpha / 2 ** (look + 1))
+        if interval.high <= bound or interval.low > bound:
+            return Decision("holds" if interval.high <= bound else "violated", interval, values.size, values.size)
+        if 4 * values.size > most:
+            break
+        values = np.concatenate([values, np.asarray(draw(values.size, 3 * values.size), dtype=np.float64)])
+    gap = max(abs(bound - float(values.mean())), 1e-12)
+    enough = values.size * (0.5 * (interval.high - interval.low) / gap) ** 2
+    return Decision("undecided", interval, values.size, math.ceil(enough))
 
 
 def exponent_interval(scales: ArrayLike, values: ArrayLike) -> Bracket:

@@ -10,19 +10,18 @@ from typing import Any
 
 import numpy as np
 from scipy.special import gammaln
-from scipy.stats import t as student
 
 from dynamics.enumeration import exact_law, leaky_law
-from dynamics.phases import relax
+from dynamics.phases import relax, sample
 from dynamics.transfer import leaky_stationary
 from meanfield import bounds
 from meanfield.equations import SUP_CURVATURE, activity_variance, firing_probability
 from meanfield.model import FloatArray, Model
 from meanfield.response import linear_noise, susceptibility
 from meanfield.solve import fixed_point
-from proofs_numeric.claim import Evidence, Falsifier, claim
+from proofs_numeric.claim import Evidence, Falsifier, claim, sampled
 from proofs_numeric.instances import Interval, model_scalars, random_model
-from proofs_numeric.verdicts import Bracket, exponent_interval
+from proofs_numeric.verdicts import Bracket, Decision, average_interval, decide_below, exponent_interval
 
 PEAK = math.log(2 + math.sqrt(3))
 FREE_UNIT = ([[0.0]], [0.0], 1.0)
@@ -140,6 +139,26 @@ def _plain_norm_evidence(model: Model, leaks: FloatArray) -> Evidence:
     """The mutated statement: mixed leaks contract in plain ℓ₂ with 1 − ε_min(1−κ), about the symmetric point."""
     slope = np.diag(1 - leaks) + leaks[:, None] * model.couplings / (4 * model.temperature)
     return Evidence(float(np.linalg.norm(slope, 2)), 1 - leaks.min() * (1 - model.gain), ROUNDING)
+
+
+@sampled("B4", domain={**model_scalars(64, smallest=16), "leak": LEAK})
+def many_leaky_spikes_track(
+    model: Model, alpha: float, seed: int, leak: float, mutation: str | None = None
+) -> Decision:
+    """B4 on 16 to 64 neurons: the mean of ‖s_t − m_t‖²/N over sampled replicas against the bound, t = 20."""
+    steps, start = 20, _start(model, seed)
+    rates = relax(model, steps=steps, leak=leak, start=start)[-1]
+
+    def draw(first: int, count: int) -> FloatArray:
+        traces = sample(
+            model, dynamics="leaky", steps=steps, replicas=count, seed=seed, leak=leak, start=start, first_replica=first
+        ).states
+        return ((traces - rates) ** 2).mean(axis=1)
+
+    bound = bounds.leaky_tracking(model, leak=leak, steps=steps) / model.size
+    if mutation == "ε²/K → ε³/K":
+        bound *= leak
+    return decide_below(draw, bound, smallest=0.0, largest=1.0, alpha=alpha)
 
 
 @claim(
@@ -357,8 +376,7 @@ def _random_net_exponent(seed: int) -> Bracket:
             error = _gibbs_error(Model(upper + upper.T, np.full(size, 2.0 * 1.0), 2.0))
             sizes_errors.append(np.sqrt((error**2).mean()) / (1 - 1 / size))
         slopes.append(np.diff(np.log(sizes_errors))[0] / math.log(2))
-    width = student.ppf(1 - 5e-7, len(slopes) - 1) * np.std(slopes, ddof=1) / math.sqrt(len(slopes))
-    return Bracket(float(np.mean(slopes) - width), float(np.mean(slopes) + width))
+    return average_interval(slopes, alpha=1e-6)
 
 
 def _leak_laws(seed: int, shift: float) -> list[float]:

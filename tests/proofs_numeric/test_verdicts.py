@@ -1,0 +1,100 @@
+"""Verdicts raise false alarms as seldom as they say, and see what is there to be seen."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from proofs_numeric.verdicts import average_interval, decide_below, exponent_interval, mean_interval
+
+NULLS = 20_000
+
+
+def clopper_pearson_high(alarms: int, trials: int) -> float:
+    """What the alarm rate may be at most, at confidence 1 − 1e-6."""
+    from scipy.stats import beta
+
+    return float(beta.ppf(1 - 1e-6, alarms + 1, trials - alarms))
+
+
+def clopper_pearson_low(alarms: int, trials: int) -> float:
+    from scipy.stats import beta
+
+    return float(beta.ppf(1e-6, alarms, trials - alarms + 1)) if alarms else 0.0
+
+
+@pytest.mark.statistical
+@pytest.mark.parametrize("alpha", [0.05, 0.001])
+@pytest.mark.parametrize("mean", [0.5, 0.02])
+def test_mean_interval_misses_no_more_often_than_alpha(alpha: float, mean: float) -> None:
+    draws = (np.random.default_rng(1).uniform(size=(NULLS, 200)) < mean).astype(float)
+    misses = sum(mean_interval(row, smallest=0.0, largest=1.0, alpha=alpha).distance(mean) > 0 for row in draws)
+    assert clopper_pearson_low(misses, NULLS) <= alpha
+
+
+@pytest.mark.statistical
+@pytest.mark.parametrize("alpha", [0.05, 0.001])
+def test_average_interval_misses_as_often_as_alpha_for_normal_values(alpha: float) -> None:
+    draws = np.random.default_rng(2).normal(size=(NULLS, 30))
+    misses = sum(average_interval(row, alpha=alpha).distance(0.0) > 0 for row in draws)
+    assert clopper_pearson_low(misses, NULLS) <= alpha <= clopper_pearson_high(misses, NULLS)
+
+
+@pytest.mark.statistical
+@pytest.mark.parametrize("alpha", [0.05, 0.001])
+def test_looking_again_raises_no_more_false_alarms_than_alpha(alpha: float) -> None:
+    generator = np.random.default_rng(3)
+
+    def alarm() -> bool:
+        # the mean is exactly the bound: the hardest true statement
+        decision = decide_below(
+            lambda first, count: (generator.uniform(size=count) < 0.3).astype(float),
+            0.3, smallest=0.0, largest=1.0, alpha=alpha, first=50, most=3200,
+        )  # fmt: skip
+        return decision.verdict == "violated"
+
+    alarms = sum(alarm() for _ in range(NULLS // 4))
+    assert clopper_pearson_low(alarms, NULLS // 4) <= alpha
+
+
+@pytest.mark.statistical
+def test_a_violation_is_seen_and_a_truth_confirmed() -> None:
+    generator = np.random.default_rng(4)
+
+    def draw(first: int, count: int) -> np.ndarray:
+        return (generator.uniform(size=count) < 0.3).astype(float)
+
+    verdicts = [decide_below(draw, bound, smallest=0.0, largest=1.0, alpha=1e-9).verdict for bound in (0.25, 0.35)]
+    assert verdicts == ["violated", "holds"]
+
+
+def test_an_undecided_verdict_names_a_sample_that_decides() -> None:
+    generator = np.random.default_rng(5)
+
+    def draw(first: int, count: int) -> np.ndarray:
+        return (generator.uniform(size=count) < 0.3).astype(float)
+
+    undecided = decide_below(draw, 0.31, smallest=0.0, largest=1.0, alpha=1e-9, most=1000)
+    assert undecided.verdict == "undecided"
+    decided = decide_below(draw, 0.31, smallest=0.0, largest=1.0, alpha=1e-9, most=16 * undecided.enough)
+    assert decided.verdict == "holds"
+    assert decided.n > undecided.n
+
+
+@pytest.mark.parametrize(("power", "correction"), [(2.0, 0.3), (-3.0, -0.5), (0.5, 1.0)])
+def test_an_exponent_is_found_in_spite_of_the_next_order(power: float, correction: float) -> None:
+    scales = 2.0 ** -np.arange(2, 9)
+    interval = exponent_interval(scales, scales**power * (1 + correction * scales))
+    assert interval.distance(power) == 0
+    assert interval.distance(power + 0.5) > 0
+    assert interval.distance(power - 0.5) > 0
+
+
+def test_values_outside_their_range_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"values must lie in \[0.0, 1.0\], got 0.5 to 1.5"):
+        mean_interval([0.5, 1.5], smallest=0.0, largest=1.0, alpha=0.1)
+
+
+def test_scales_out_of_progression_are_refused() -> None:
+    with pytest.raises(ValueError, match="geometric progression"):
+        exponent_interval([1, 2, 3, 4], [1, 2, 3, 4])

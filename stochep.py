@@ -1,4 +1,4 @@
-"""The front door: `stochep train`, `stochep data`. Arguments in, exit codes out; the work is in the packages.
+"""The front door: `stochep claims`, `stochep train`, `stochep data`. Arguments in, exit codes out; the work is in the packages.
 
 Exit codes: 0 fine, 1 a run or check failed, 2 usage or bad input. Results go to stdout, all else to stderr.
 """
@@ -28,6 +28,8 @@ app = App(
 )
 data = App(name="data", help="The data sets that can be trained on.")
 app.command(data)
+claims = App(name="claims", help="The theorems and their machine checks.")
+app.command(claims)
 
 
 def main() -> None:
@@ -146,6 +148,73 @@ def check(*, data_dir: Path | None = None) -> int:
             print(f"{name}: {error}")
             code = FAILED
     return code
+
+
+@claims.command(name="list")
+def list_claims(*, json: Annotated[bool, Parameter(negative=())] = False) -> int:
+    """Name every claim with its kind, its hypotheses and its statement.
+
+    Parameters
+    ----------
+    json
+        One JSON document on stdout.
+    """
+    import msgspec
+
+    from proofs_numeric import CLAIMS
+
+    fields = ("label", "title", "kind", "means", "hypotheses", "statement")
+    records = [{name: getattr(claim, name) for name in fields} for claim in CLAIMS.values()]
+    if json:
+        print(msgspec.json.encode(records).decode())
+        return 0
+    for record in records:
+        print("{label}: {title} ({kind}, {means})\n    {statement}\n    Holds when {hypotheses}.".format(**record))
+    return 0
+
+
+@claims.command(name="check")
+def check_claims(
+    *labels: str,
+    instances: int | None = None,
+    seed: int = 0,
+    json: Annotated[bool, Parameter(negative=())] = False,
+) -> int:
+    """Check claims, all of them when none is named; exit code 1 unless each holds and each falsifier is refuted.
+
+    Parameters
+    ----------
+    labels
+        For instance A4 B7b.
+    instances
+        Random instances a claim, in place of the claim's own number.
+    seed
+        Seed of the instances.
+    json
+        One JSON document on stdout in place of the table.
+    """
+    import msgspec
+
+    from proofs_numeric import CLAIMS, check
+
+    if unknown := [label for label in labels if label not in CLAIMS]:
+        return _refuse(f"no claim {unknown[0]!r}: the labels are {', '.join(CLAIMS)}")
+    if instances is not None and instances < 1:
+        return _refuse(f"instances must be at least 1, got {instances}")
+    if seed < 0:
+        return _refuse(f"seed must not be negative, got {seed}")
+    chosen = [label for label in CLAIMS if not labels or label in labels]
+    records = []
+    for position, label in enumerate(chosen, start=1):
+        print(f"[{position}/{len(chosen)}] {label}: {CLAIMS[label].title}", file=sys.stderr)
+        records.append(check(label, instances=instances, seed=seed).record())
+    if json:
+        print(msgspec.json.encode(records).decode())
+    else:
+        from proofs_numeric.claim import table
+
+        print(table(records))
+    return 0 if all(one["verdict"] == "holds" and one["falsifier_refuted"] for one in records) else FAILED
 
 
 def _refuse(error: Exception | str) -> int:

@@ -1,6 +1,6 @@
 """What a claim is, the registry of all claims, and the check that every one of them gets.
 
-Main results: claim, sampled, CLAIMS, Claim, Evidence, Falsifier, check, Report.
+Main results: claim, sampled, CLAIMS, Claim, Evidence, Falsifier, check, Report, table.
 
 A claim is data and a function of a random instance that returns numbers, not a verdict. `check` draws instances from the
 claim's domain, searches for the tightest one, and demands that the same judgement refutes each falsifier: a mutated
@@ -380,3 +380,21 @@ def _tighten(
     best = minimize(looseness, begin, method="Nelder-Mead", options={"maxfev": SEARCH_EVALUATIONS})
     where = instance(best.x)
     return subject.evaluate(where), where
+
+
+def table(records: list[dict[str, Any]]) -> str:
+    """The claims' table as plain text, a line a record of Report.record()."""
+    header = ("claim", "means", "verdict", "tightness max", "median", "instances", "falsifiers", "title")
+    rows = [header]
+    for record in records:
+        tightness = record["tightness"] or {"max": None, "median": None}
+        numbers = ["-" if tightness[key] is None else f"{tightness[key]:.4f}" for key in ("max", "median")]
+        sampled = f" +{len(record['sampled'])} sampled" if record["sampled"] else ""
+        falsifiers = f"{len(record['falsifiers'])} {'refuted' if record['falsifier_refuted'] else 'NOT REFUTED'}"
+        rows.append(
+            (record["label"], record["means"], record["verdict"], *numbers, f"{record['instances']}{sampled}", falsifiers,
+             record["title"])
+        )  # fmt: skip
+    widths = [max(len(row[k]) for row in rows) for k in range(len(header))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])

@@ -199,7 +199,7 @@ def holomorphy_radius(model: Model, cost: QuadraticCost, cost_on: str = "rates")
 def estimator_bias(
     model: Model, cost: QuadraticCost, *, nudging: float, estimator: str, points: int = 8, cost_on: str = "rates"
 ) -> float:
-    """Bound on every coupling's |EP estimate − dL/dJ_ij|: (M²/R) r^k/(1 − r^k), r = |β|/R; k = 1 one-sided, 2 symmetric, N holomorphic.
+    """Every coupling's |EP estimate − dL/dJ_ij| ≤ (M²/R) r^k/(1 − r^k), r = |β|/R; k = 1 one-sided, 2 symmetric, N holomorphic.
 
     The least over the strip heights y of thm:C2, R = R(y), M = M(y). Holds when κ_∞ < 1 and |β| < R. Paper: thm:C2.
     """

@@ -15,7 +15,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from rich.table import Table
 
-from dynamics import estimate_gradient, exact_gradient
+from dynamics import Estimate, estimate_gradient, exact_gradient
 from dynamics.enumeration import MAX_UNITS
 from figures import page
 from figures.networks import Network
@@ -81,27 +81,21 @@ def relative_error(estimate: Gradient, target: Gradient) -> float:
     return float(np.linalg.norm(estimate.couplings - target.couplings)) / _norm(target)
 
 
-def sampled_error(
-    model: Model, cost: QuadraticCost, target: Gradient, *, nudging: float, samples: int, seed: int, **request: Any
-) -> dict[str, Any]:
-    """{value, low, high, floor}: error of one coupled symmetric estimate, 95 % interval of it without noise, and the noise.
+def sampled_error(estimate: Estimate, target: Gradient) -> dict[str, float]:
+    """{value, low, high, floor}: an estimate's error, the 95 % interval of its error without noise, and its noise.
 
     floor is ‖standard error‖/‖target‖, the root-mean-square error of an unbiased estimator with this much noise.
     """
-    estimate = estimate_gradient(
-        model, cost, nudging=nudging, samples=samples, seed=seed, **{"estimator": "symmetric", **sweeps(model), **request}
-    )
     floor = float(np.linalg.norm(estimate.standard_error.couplings)) / _norm(target)
-    value = relative_error(estimate.value, target)
-    return {**_interval(value, RADIUS * floor, 0.0), "floor": floor}
+    return {**_interval(relative_error(estimate.value, target), RADIUS * floor, 0.0), "floor": floor}
 
 
-def sweeps(model: Model) -> dict[str, int]:
-    """The two phases' sweeps for Glauber: thm:B3's mixing time to 1e-3, at most 200 and 200 where there is none."""
+def sweeps(model: Model, most: int = MOST_SWEEPS) -> dict[str, int]:
+    """The two phases' sweeps for Glauber: thm:B3's mixing time to 1e-3, `most` where it is longer or not proven."""
     try:
-        count = min(bounds.mixing_sweeps(model), MOST_SWEEPS)
+        count = min(bounds.mixing_sweeps(model), most)
     except HypothesisError:
-        count = MOST_SWEEPS
+        count = most
     return {"steps_free": count, "steps_nudged": count}
 
 
@@ -127,7 +121,8 @@ def draw(data: dict[str, Any]) -> Figure:
     with page.style():
         figure, panels = page.page(1, len(nudgings), width=max(3.6, 2.6 * len(nudgings)), height=3.0)
         for panel, nudging in zip(panels, nudgings, strict=True):
-            panel.set(xscale="log", yscale="log", xlabel="temperature $T$", title=f"nudging β = {nudging:g}")
+            panel.set(xscale="log", yscale="log", xlabel="temperature $T$")
+            panel.set_title(f"nudging β = {nudging:g}", loc="center")
             for estimator, (colour, line) in looks.items():
                 rows = [
                     row for row in data["rows"]
@@ -136,7 +131,7 @@ def draw(data: dict[str, Any]) -> Figure:
                 rows.sort(key=lambda row: row["temperature"])
                 x, y = [row["temperature"] for row in rows], [row["value"] for row in rows]
                 if rows and estimator == "sampled":
-                    page.points(panel, x, _drawable(rows), floor=min(y) / 3, color=colour, label="Glauber, sampled, 95 %")
+                    page.points(panel, x, _drawable(rows), color=colour, label="Glauber, sampled, 95 %")
                     panel.plot(x, [row["floor"] for row in rows], color=colour, linewidth=0.7, linestyle="--", label="its noise")
                 elif rows:
                     panel.plot(x, y, color=colour, linestyle=line, marker=".", label=f"mean field, {estimator}")
@@ -222,8 +217,10 @@ def _cell(
 ) -> dict[str, Any]:
     blur = radius / _norm(target)
     if estimator == "sampled":
-        cell = sampled_error(model, cost, target, nudging=nudging, samples=samples, seed=seed)
-        note = "" if sweeps(model)["steps_free"] < MOST_SWEEPS else f"{MOST_SWEEPS} sweeps, mixing not proven"
+        steps = sweeps(model)
+        estimate = estimate_gradient(model, cost, nudging=nudging, samples=samples, seed=seed, **steps)
+        cell = sampled_error(estimate, target)
+        note = "" if steps["steps_free"] < MOST_SWEEPS else f"{MOST_SWEEPS} sweeps, mixing not proven"
         return {**cell, **_interval(cell["value"], RADIUS * cell["floor"], blur), "note": note}
     try:
         gradient = quietly(

@@ -17,14 +17,17 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from dynamics import exact_gradient, exact_law
+from dynamics import Estimate, estimate_gradient, exact_gradient, exact_law
 from figures import page
-from figures.bias_study import fixed_points, quietly, relative_error, sampled_error
+from figures.bias_study import fixed_points, quietly, relative_error, sampled_error, sweeps
 from figures.networks import FAMILIES, Network
 from meanfield import Gradient, Model, QuadraticCost, equilibrium_gradient, implicit_gradient
 
 # Nudging in units of the temperature: everything depends on β/T alone.
-NUDGING = 0.5
+NUDGING, NUDGING_LEAKY = 0.5, 0.2
+# Glauber's sweeps a phase where thm:B3 proves no shorter mixing time.
+MOST_SWEEPS = 40
+TICKS = (0.25, 0.5, 1, 2, 4)
 
 
 def compute(
@@ -32,8 +35,8 @@ def compute(
     sizes: Sequence[int] = (8, 16),
     temperatures: Sequence[float] = (0.3, 0.6, 1.2, 2.4, 4.8),
     fine: int = 25,
-    samples: int = 32768,
-    leaks: Sequence[float] = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8),
+    samples: int = 16384,
+    leaks: Sequence[float] = (0.05, 0.1, 0.2, 0.4, 0.8),
     seed: int = 1,
     report: page.Report = page.silent,
 ) -> dict[str, Any]:
@@ -55,7 +58,8 @@ def compute(
     split = _leaky_against_leak(small.at(1.0), small.cost, leaks, samples, seed)
     report(1.0)
     return {
-        "seed": seed, "samples": samples, "nudging_over_temperature": NUDGING, "panels": panels, "scaled_bias": scaled,
+        "seed": seed, "samples": samples, "nudging_over_temperature": {"glauber": NUDGING, "leaky": NUDGING_LEAKY},
+        "panels": panels, "scaled_bias": scaled,
         "leaky": leaky, "split": split,
     }  # fmt: skip
 
@@ -70,8 +74,11 @@ def draw(data: dict[str, Any]) -> Figure:
         _draw_scaled(axes[3], data["scaled_bias"])
         _draw_leaky(axes[4], data["leaky"])
         _draw_split(axes[5], data["split"])
-        handles, labels = axes[1].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper center", ncols=4)
+        entries = dict(zip(*reversed(axes[0].get_legend_handles_labels()), strict=True))
+        # columns are filled first, so one kind of line a column, the largest network on top
+        kinds = ("mean field", "Onsager", "Glauber sampled", "exact + noise")
+        labels = [text for kind in kinds for text in reversed(entries) if text.startswith(kind)]
+        figure.legend([entries[text] for text in labels], labels, loc="outside upper center", ncols=4)
     return figure
 
 
@@ -97,7 +104,8 @@ def _sampled(network: Network, temperature: float, samples: int, seed: int) -> d
     """Glauber's error, and the root-mean-square error predicted for it: the bias at finite nudging and the noise."""
     model, nudging = network.at(temperature), NUDGING * temperature
     target = exact_gradient(model, network.cost)
-    cell = sampled_error(model, network.cost, target, nudging=nudging, samples=samples, seed=seed)
+    steps = sweeps(model, MOST_SWEEPS)
+    cell = sampled_error(estimate_gradient(model, network.cost, nudging=nudging, samples=samples, seed=seed, **steps), target)
     raised, lowered = (exact_law(model, cost=network.cost, nudging=sign * nudging) for sign in (1, -1))
     pairs = [law.covariance + np.outer(law.mean, law.mean) for law in (raised, lowered)]
     finite = (pairs[1] - pairs[0]) / (2 * nudging)
@@ -107,7 +115,7 @@ def _sampled(network: Network, temperature: float, samples: int, seed: int) -> d
 
 
 def _leaky_against_temperature(
-    network: Network, dense: np.ndarray, temperatures: Sequence[float], samples: int, seed: int, leak: float = 0.02
+    network: Network, dense: np.ndarray, temperatures: Sequence[float], samples: int, seed: int, leak: float = 0.05
 ) -> dict[str, Any]:
     """The rates-cost mean field and the sampled leaky estimate, each against Gibbs' two losses; and the two losses' distance."""
     lines: dict[str, list[float]] = {"law": [], "cost": [], "both": [], "fixed_points": []}
@@ -126,18 +134,17 @@ def _leaky_against_temperature(
             "limit": _implicit(model, network.cost, "rates"),
             "law": exact_gradient(model, network.cost, cost_on="rates"), "both": exact_gradient(model, network.cost),
         }  # fmt: skip
-        points.append({"temperature": temperature} | {
-            key: _leaky_error(model, network.cost, target, leak, samples // 4, seed) for key, target in targets.items()
-        })  # fmt: skip
+        estimate = _leaky(model, network.cost, leak, samples, seed)
+        errors = {key: sampled_error(estimate, target) for key, target in targets.items()}
+        points.append({"temperature": temperature, **errors})
     return {"leak": leak, "size": network.size, "temperature": dense.tolist(), "lines": lines, "points": points}
 
 
-def _leaky_error(
-    model: Model, cost: QuadraticCost, target: Gradient, leak: float, samples: int, seed: int
-) -> dict[str, Any]:
-    steps = int(np.ceil(8 / (leak * max(0.2, 1 - model.gain))))
-    return sampled_error(
-        model, cost, target, nudging=NUDGING * model.temperature, samples=samples, seed=seed, dynamics="leaky", leak=leak,
+def _leaky(model: Model, cost: QuadraticCost, leak: float, samples: int, seed: int) -> Estimate:
+    """The coupled estimate from traces, each phase eight relaxation times long."""
+    steps = int(np.ceil(8 / (leak * max(0.25, 1 - model.gain))))
+    return estimate_gradient(
+        model, cost, dynamics="leaky", leak=leak, nudging=NUDGING_LEAKY * model.temperature, samples=samples, seed=seed,
         steps_free=steps, steps_nudged=steps,
     )  # fmt: skip
 
@@ -147,13 +154,13 @@ def _leaky_against_leak(
 ) -> dict[str, Any]:
     """The residual's parts in units of ‖exact gradient of the spikes loss‖: leak and nudging sampled, law and cost exact."""
     limit = _implicit(model, cost, "rates")
-    finite = equilibrium_gradient(model, cost, nudging=NUDGING * model.temperature)
+    finite = equilibrium_gradient(model, cost, nudging=NUDGING_LEAKY * model.temperature)
     rates, spikes = (exact_gradient(model, cost, cost_on=kind) for kind in ("rates", "spikes"))
     unit = float(np.linalg.norm(spikes.couplings))
     scale = float(np.linalg.norm(limit.couplings)) / unit
     points = []
     for leak in leaks:
-        cell = _leaky_error(model, cost, finite, leak, samples, seed)
+        cell = sampled_error(_leaky(model, cost, leak, round(samples * leak / min(leaks)), seed), finite)
         ratio = float(np.linalg.norm(finite.couplings)) / unit
         points.append({"leak": leak} | {key: cell[key] * ratio for key in ("value", "low", "high", "floor")})
     return {
@@ -178,7 +185,7 @@ def _draw_family(axis: Any, panels: list[dict[str, Any]], name: str) -> None:
         predicted = [point["predicted"] for point in panel["sampled"]]
         axis.plot(x, predicted, color=page.GLAUBER, linestyle="-" if large else "--", linewidth=0.8, label=f"exact + noise, {size}")
         page.points(
-            axis, np.array(x) * (1.0 if large else 0.93), panel["sampled"], floor=2e-4, color=page.GLAUBER,
+            axis, np.array(x) * (1.0 if large else 0.93), panel["sampled"], color=page.GLAUBER,
             markerfacecolor=page.GLAUBER if large else "white", label=f"Glauber sampled, {size}",
         )  # fmt: skip
     temperature = panels[-1]["lines"]["temperature"]
@@ -186,6 +193,7 @@ def _draw_family(axis: Any, panels: list[dict[str, Any]], name: str) -> None:
     for key, exponent in (("mean_field", -2), ("onsager", -3)):
         page.guide(axis, temperature[-9::8], exponent, high[key][-9] * 1.6, f"$T^{{{exponent}}}$")
     axis.set_xlim(temperature[0], temperature[-1] * 1.25)
+    page.log_ticks(axis.xaxis, TICKS)
     _shade(axis, panels[-1]["lines"])
 
 
@@ -194,7 +202,10 @@ def _shade(axis: Any, lines: dict[str, Any]) -> None:
     critical = lines["absolute_gain"][0] * temperature[0]
     if critical > temperature[0]:
         page.shade(axis, temperature[0], critical, "")
-        axis.text(critical, 0.98, "κ$_a$ ≥ 1 ", transform=axis.get_xaxis_transform(), ha="right", va="top", fontsize=6.5)
+        axis.text(
+            critical * 0.97, 0.03, "κ$_a$ ≥ 1", transform=axis.get_xaxis_transform(), ha="right", va="bottom", fontsize=6.5,
+            color="#555555", rotation=90,
+        )  # fmt: skip
     several = [T for T, count in zip(temperature, lines["fixed_points"], strict=True) if count > 1]
     if several:
         page.shade(axis, temperature[0], max(several), "several fixed points", hatch=True)
@@ -210,6 +221,7 @@ def _draw_scaled(axis: Any, lines: dict[str, Any]) -> None:
         axis.plot(temperature, lines[key], color=colour, label=text)
         page.guide(axis, temperature[-9::8], exponent, lines[key][-9] * 1.6, f"$T^{{{exponent}}}$")
     axis.set_xlim(temperature[0], temperature[-1] * 1.25)
+    page.log_ticks(axis.xaxis, TICKS)
     critical = np.interp(-1.0, -np.array(lines["absolute_gain"]), temperature)
     page.shade(axis, temperature[0], critical, "")
     axis.legend(loc="lower left")
@@ -217,7 +229,7 @@ def _draw_scaled(axis: Any, lines: dict[str, Any]) -> None:
 
 def _draw_leaky(axis: Any, leaky: dict[str, Any]) -> None:
     axis.set(xscale="log", yscale="log", xlabel="temperature $T$")
-    axis.set_title(f"leaky spikes, rates cost, $N={leaky['size']}$, $ε={leaky['leak']:g}$", loc="center")
+    axis.set_title(f"leaky spikes, $N={leaky['size']}$, $ε={leaky['leak']:g}$", loc="center")
     x = [point["temperature"] for point in leaky["points"]]
     looks = {
         "both": (page.ONSAGER, "Gibbs, spikes loss"), "law": (page.MEAN_FIELD, "Gibbs, rates loss"),
@@ -226,7 +238,8 @@ def _draw_leaky(axis: Any, leaky: dict[str, Any]) -> None:
     for key, (colour, text) in looks.items():
         if key in leaky["lines"]:
             axis.plot(leaky["temperature"], leaky["lines"][key], color=colour)
-        page.points(axis, x, [point[key] for point in leaky["points"]], floor=1e-3, color=colour, label=text)
+        page.points(axis, x, [point[key] for point in leaky["points"]], color=colour, label=text)
+    page.log_ticks(axis.xaxis, TICKS)
     axis.legend(title="against", title_fontsize=7, loc="lower left")
 
 
@@ -236,11 +249,12 @@ def _draw_split(axis: Any, split: dict[str, Any]) -> None:
     x = [point["leak"] for point in split["points"]]
     for key, colour, text in (("cost", page.ONSAGER, "cost"), ("law", page.MEAN_FIELD, "law"), ("nudging", page.GREY, "finite β")):
         axis.axhline(split[key], color=colour, linewidth=1.2)
-        axis.annotate(text, (0.99, split[key]), (0, 2), xycoords=("axes fraction", "data"), textcoords="offset points",
-                      color=colour, ha="right", fontsize=7)  # fmt: skip
-    page.points(axis, x, split["points"], floor=1e-3, color=page.LEAKY, label="leak, sampled")
+        axis.annotate(text, (0.02, split[key]), (0, 2), xycoords=("axes fraction", "data"), textcoords="offset points",
+                      color=colour, fontsize=7)  # fmt: skip
+    page.points(axis, x, split["points"], color=page.LEAKY, label="leak, sampled")
     axis.plot(x, [point["floor"] for point in split["points"]], color=page.LEAKY, linestyle=":", linewidth=0.9, label="sampling noise")
     page.guide(axis, (x[0], x[-2]), 1.0, split["points"][-2]["value"] * x[0] / x[-2] * 0.5, "$ε$")
+    page.log_ticks(axis.xaxis, x)
     axis.legend(loc="lower right")
 
 

@@ -42,11 +42,11 @@ def sk(size: int, seed: int) -> Network:
 
 
 def ferromagnet(size: int, seed: int) -> Network:
-    """J_ij = 2/N, b = −½J1 + 0.2 + N(0, 0.04): two fixed points appear below T = ½."""
+    """J_ij = 2/N, b = −½J1 + 0.02 + N(0, 0.01): below about T = ½ there are two fixed points."""
     rng = np.random.default_rng([seed, size])
     couplings = np.full((size, size), 2 / size)
     np.fill_diagonal(couplings, 0.0)
-    bias = -0.5 * couplings.sum(axis=1) + 0.2 + 0.2 * rng.normal(size=size)
+    bias = -0.5 * couplings.sum(axis=1) + 0.02 + 0.1 * rng.normal(size=size)
     return Network("ferromagnet", couplings, bias, _cost(size))
 
 

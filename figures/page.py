@@ -1,6 +1,6 @@
 """The page that every figure is drawn on: style, axes, shaded failures of a hypothesis, and the files it ends in.
 
-Main results: page, points, guide, shade, smoke, publish, Report.
+Main results: page, points, log_ticks, guide, shade, smoke, publish, Report.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from typing import Any
 import matplotlib.style
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from dynamics.provenance import provenance, write_atomically, write_json
 
@@ -48,13 +50,25 @@ def page(rows: int, columns: int, *, width: float = 7.1, height: float, letters:
     return figure, axes
 
 
-def points(axes: Axes, x: Sequence[float], rows: Sequence[dict[str, float]], *, floor: float = 0.0, **look: Any) -> None:
-    """Simulated values with their 95 % intervals, rows of {value, low, high}; a bar ends at `floor` on a log axis."""
-    value = np.array([row["value"] for row in rows])
-    low = np.maximum([row["low"] for row in rows], floor)
-    high = np.array([row["high"] for row in rows])
-    bars = np.maximum([value - low, high - value], 0.0)
-    axes.errorbar(x, value, bars, linestyle="none", **{"marker": "o", "elinewidth": 0.8, "zorder": 3, **look})
+def points(axes: Axes, x: Sequence[float], rows: Sequence[dict[str, float]], **look: Any) -> None:
+    """Simulated values with their 95 % intervals, rows of {value, low, high}; an arrow down where it reaches 0."""
+    value, low, high = (np.array([row[key] for row in rows]) for key in ("value", "low", "high"))
+    where, look = np.asarray(x, dtype=float), {"marker": "o", "elinewidth": 0.8, "zorder": 3, "linestyle": "none", **look}
+    seen, reaches = value > 0, low <= 0
+    # on a logarithmic axis zero is out of sight: an arrow of fixed length stands for the way there
+    tail = np.where(reaches, 0.6 * value, low)
+    bars = np.stack([value - tail, np.maximum(high - value, 0.0)])
+    axes.errorbar(where[seen], value[seen], bars[:, seen], **look)
+    # an estimate below zero leaves only the upper end of its interval to show
+    ends = np.where(seen, tail, high)[reaches]
+    axes.plot(where[reaches], ends, marker="v", markersize=2.5, linestyle="none", color=look.get("color"), zorder=3)
+
+
+def log_ticks(axis: Axis, values: Sequence[float]) -> None:
+    """Ticks of a logarithmic axis at round values, written out."""
+    axis.set_major_locator(FixedLocator(list(values)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_locator(NullLocator())
 
 
 def guide(axes: Axes, x: Sequence[float], exponent: float, at: float, text: str) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numba
+from numba.core import config
 
 KEPT_FOLDERS = 3
 
@@ -54,7 +55,7 @@ def _prepare_cache() -> bool:
     except OSError as error:
         print(f"compiled kernels are not cached: {error}; set NUMBA_CACHE_DIR to a writable folder", file=sys.stderr)
         return False
-    numba.config.CACHE_DIR = str(folder)
+    config.CACHE_DIR = str(folder)
     return True
 
 

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dynamics import block, glauber, langevin, leaky, little
-from dynamics import relax as deterministic
 from dynamics.philox import STREAM_FREE, STREAM_START, uniforms
+from dynamics.relax import trajectory
 from meanfield.model import FloatArray, Model, QuadraticCost, leak_vector, real_array, whole_number
 
 DYNAMICS = ("glauber", "block", "little", "leaky", "langevin")
@@ -196,7 +196,7 @@ def relax(
         raise ValueError(f"nudging must be finite and needs a cost, got {nudging} with cost={cost}")
     path = np.empty((whole_number("steps", steps, 0) + 1, model.size))
     path[0] = checked_states("leaky", start, 1, model.size, Noise(0))[0]
-    deterministic.trajectory(
+    trajectory(
         path,
         model.couplings,
         model.bias,

@@ -51,10 +51,10 @@ def implicit_gradient(
     slope, offset = cost.force(model.size, cost_on)
     mean = fixed_point(model, start=start, correction=correction, method="newton").value
     adjoint = susceptibility(model, mean, correction) @ (slope * mean + offset)
-    couplings = np.outer(adjoint, mean)
+    couplings: FloatArray = np.outer(adjoint, mean)
     if correction == "onsager":
         variance = activity_variance(mean)
-        couplings += model.couplings * np.outer(adjoint * (1 - 2 * mean), variance) / model.temperature
+        couplings = couplings + model.couplings * np.outer(adjoint * (1 - 2 * mean), variance) / model.temperature
     return symmetric_gradient(couplings, adjoint)
 
 

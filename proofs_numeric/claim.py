@@ -385,7 +385,7 @@ def _tighten(
 def table(records: list[dict[str, Any]]) -> str:
     """The claims' table as plain text, a line a record of Report.record()."""
     header = ("claim", "means", "verdict", "tightness max", "median", "instances", "falsifiers", "title")
-    rows = [header]
+    rows: list[tuple[str, ...]] = [header]
     for record in records:
         tightness = record["tightness"] or {"max": None, "median": None}
         numbers = ["-" if tightness[key] is None else f"{tightness[key]:.4f}" for key in ("max", "median")]

@@ -76,12 +76,14 @@ def decide_below(
     paid for whatever the data say. Undecided at `most` samples.
     """
     values = np.asarray(draw(0, first), dtype=np.float64)
-    for look in range(64):
-        interval = mean_interval(values, smallest=smallest, largest=largest, alpha=alpha / 2 ** (look + 1))
+    spent = alpha / 2
+    while True:
+        interval = mean_interval(values, smallest=smallest, largest=largest, alpha=spent)
         if interval.high <= bound or interval.low > bound:
             return Decision("holds" if interval.high <= bound else "violated", interval, values.size, values.size)
         if 4 * values.size > most:
             break
+        spent /= 2
         values = np.concatenate([values, np.asarray(draw(values.size, 3 * values.size), dtype=np.float64)])
     gap = max(abs(bound - float(values.mean())), 1e-12)
     enough = values.size * (0.5 * (interval.high - interval.low) / gap) ** 2

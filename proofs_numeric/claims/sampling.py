@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dynamics.enumeration import all_states, exact_law, transition_matrix
 from meanfield import bounds
@@ -44,11 +45,11 @@ def _weak_pair(temperature: float) -> tuple[list[list[float]], list[float], floa
     return [[0.0, weight], [weight, 0.0]], bias, temperature
 
 
-def _colours(model: Model, seed: int) -> FloatArray:
+def _colours(model: Model, seed: int) -> NDArray[np.int64]:
     return np.random.default_rng([seed, 10]).integers(0, 2, size=model.size)
 
 
-def _without_lateral_links(model: Model, colours: FloatArray) -> Model:
+def _without_lateral_links(model: Model, colours: NDArray[np.int64]) -> Model:
     return Model(np.where(colours[:, None] != colours[None, :], model.couplings, 0.0), model.bias, model.temperature)
 
 

@@ -58,6 +58,10 @@ def _start(model: Model, seed: int) -> FloatArray:
     return np.full(model.size, 0.5) if seed % 3 == 0 else generator.uniform(size=model.size)
 
 
+def _flat(parts: list[Any]) -> FloatArray:
+    return np.concatenate([np.ravel(part) for part in parts])
+
+
 def _covariance(paths: FloatArray, law: FloatArray, mean: FloatArray) -> FloatArray:
     centred = paths - mean
     return (centred * law[:, None]).T @ centred
@@ -120,8 +124,7 @@ def leaky_spikes_track(
         if mutation == "(1−κ) dropped":
             stationary = leak * model.size / (4 * copies * (2 - leak))
         bound.append([stationary])
-    flat = [np.concatenate([np.ravel(part) for part in parts]) for parts in (measured, bound)]
-    return Evidence(*flat, ROUNDING, ceiling=float(model.size))
+    return Evidence(_flat(measured), _flat(bound), ROUNDING, ceiling=float(model.size))
 
 
 def _local_recursion(model: Model, rates: FloatArray, leak: float, copies: int) -> list[float]:
@@ -206,8 +209,7 @@ def leaky_covariance_and_bias(
         shift = shift / model.temperature if mutation == "T⁻³ in the bias" else shift
         measured += [np.abs(moments.covariance)[off], [np.linalg.eigvalsh(moments.covariance)[-1]], error]
         bound += [spread[off], [largest], shift]
-    flat = [np.concatenate([np.ravel(part) for part in parts]) for parts in (measured, bound)]
-    return Evidence(*flat, ROUNDING, ceiling=1.0)
+    return Evidence(_flat(measured), _flat(bound), ROUNDING, ceiling=1.0)
 
 
 def _signed_spread(model: Model, leak: float, copies: int) -> FloatArray:

@@ -132,7 +132,9 @@ def leaky_deviation(
     """P(|aᵀ(s_t − E s_t)| ≥ r) ≤ 2 exp(−r²/(2|a|ᵀΣ_t|a|)), deterministic start. Holds when κ_a < 1. Paper: thm:B8."""
     weights = np.abs(np.asarray(direction, dtype=np.float64))
     variance = weights @ leaky_covariance_matrix(model, leak=leak, steps=steps, copies=copies) @ weights
-    return float(min(1.0, 2 * math.exp(-(radius**2) / (2 * variance)))) if variance > 0 else 0.0
+    if radius <= 0:
+        return 1.0
+    return min(1.0, 2 * math.exp(-(radius**2) / (2 * float(variance)))) if variance > 0 else 0.0
 
 
 def drift_lag(model: Model, *, leak: float, drift: float, copies: int | None = None) -> float:

@@ -51,10 +51,10 @@ def implicit_gradient(
     slope, offset = cost.force(model.size, cost_on)
     mean = fixed_point(model, start=start, correction=correction, method="newton").value
     adjoint = susceptibility(model, mean, correction) @ (slope * mean + offset)
-    couplings: FloatArray = np.outer(adjoint, mean)
+    couplings = adjoint[:, None] * mean
     if correction == "onsager":
         variance = activity_variance(mean)
-        couplings = couplings + model.couplings * np.outer(adjoint * (1 - 2 * mean), variance) / model.temperature
+        couplings = couplings + model.couplings * (adjoint * (1 - 2 * mean))[:, None] * variance / model.temperature
     return symmetric_gradient(couplings, adjoint)
 
 

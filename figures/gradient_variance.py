@@ -29,7 +29,7 @@ def compute(
     temperature: float = 1.0,
     nudgings: Sequence[float] = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0),
     leaks: Sequence[float] = (0.05, 0.2),
-    samples: int = 1024,
+    samples: int = 768,
     seed: int = 4,
     report: page.Report = page.silent,
 ) -> dict[str, Any]:
@@ -87,9 +87,9 @@ def draw(data: dict[str, Any]) -> Figure:
     x = [row["nudging_over_temperature"] for row in glauber]
     with page.style():
         figure, (spikes, traces, saving) = page.page(1, 3, height=2.7)
-        _draw_series(spikes, x, glauber, unit, page.GLAUBER, "", "-")
+        _draw_series(spikes, x, glauber, unit, page.GLAUBER, ("independent", "coupled", "C8, coupled"), "-")
         for rows, leak, colour, line in zip(leaky, leaks, (page.LEAKY, page.LINEAR), ("-", "--"), strict=False):
-            _draw_series(traces, x, rows, unit, colour, f", $ε={leak:g}$", line)
+            _draw_series(traces, x, rows, unit, colour, ("", f"$ε={leak:g}$", f"C8, $ε={leak:g}$"), line)
         for axis, rows in ((spikes, glauber), (traces, leaky[-1])):
             page.guide(axis, (x[0], x[2]), -2, rows[0]["independent"]["value"] * unit * 2.5, "$β^{-2}$")
             axis.set_ylabel(r"$T^2\,\Sigma_{i<j}$ variance of one pair")
@@ -108,8 +108,8 @@ def draw(data: dict[str, Any]) -> Figure:
             page.log_ticks(axis.xaxis, x)
         for axis in (spikes, traces):
             low, high = axis.get_ylim()
-            axis.set_ylim(low, high * (30 if axis is traces else 8))
-            axis.legend(loc="upper right")
+            axis.set_ylim(low, high * 5)
+            axis.legend(loc="upper right", ncols=2 if axis is traces else 1)
         saving.legend()
     return figure
 
@@ -131,11 +131,13 @@ def _variance(
     return {"value": mean, "low": mean - reach, "high": mean + reach}
 
 
-def _draw_series(axis: Any, x: list[float], rows: list[dict[str, Any]], unit: float, colour: str, text: str, line: str) -> None:
-    for key, face in (("independent", "white"), ("coupled", colour)):
+def _draw_series(
+    axis: Any, x: list[float], rows: list[dict[str, Any]], unit: float, colour: str, labels: tuple[str, str, str], line: str
+) -> None:
+    for key, face, label in (("independent", "white", labels[0]), ("coupled", colour, labels[1])):
         scaled = [{end: row[key][end] * unit for end in ("value", "low", "high")} for row in rows]
-        page.points(axis, x, scaled, color=colour, markerfacecolor=face, label=f"{key}{text}")
-    axis.plot(x, [row["bound"] * unit for row in rows], color=page.BOUND, linestyle=line, linewidth=1.0, label=f"C8, coupled{text}")
+        page.points(axis, x, scaled, color=colour, markerfacecolor=face, label=label)
+    axis.plot(x, [row["bound"] * unit for row in rows], color=page.BOUND, linestyle=line, linewidth=1.0, label=labels[2])
 
 
 def _ratio(row: dict[str, Any]) -> dict[str, float]:

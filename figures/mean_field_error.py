@@ -66,7 +66,7 @@ def draw(data: dict[str, Any]) -> Figure:
             by_size, fixed, scaled = axes[3 * line : 3 * line + 3]
             _draw_rows(by_size, data["against_size"][name], "size")
             by_size.set(ylabel="$\\max_i\\,|\\mathrm{E}\\,z_i-m_i^*|$", xlabel="units $N$")
-            by_size.set_title(f"{titles[name]}, $T={SIZE_TEMPERATURE:g}$", loc="center")
+            by_size.set_title(f"{titles[name]}, $T={SIZE_TEMPERATURE:g}$", loc="center", fontsize=7)
             for axis, kind, exponent in ((fixed, "fixed", -3), (scaled, "scaled", -2)):
                 rows = data["against_temperature"][f"{name}, {kind}"]
                 _draw_rows(axis, rows, "temperature", exponent)

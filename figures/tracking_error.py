@@ -2,7 +2,8 @@
 
 Caption: stationary traces of leaky spikes with K spiking copies a neuron. (a) Tracking error E‖s − m*‖² with the bound B4;
 (b) largest eigenvalue of the covariance with the dimension-free bound B5; (c) shift of the means
-averaged over units, each with the sign that B11 predicts, with B5's bound. Points: simulation, 95 % intervals; solid lines: bounds; dashed: linear noise (B11).
+averaged over units, each with the sign that B11 predicts, with B5's bound. Points: simulation, 95 % intervals, an arrow
+where one reaches 0; solid lines: bounds; dashed: linear noise (B11).
 """
 
 from __future__ import annotations
@@ -58,6 +59,8 @@ def draw(data: dict[str, Any]) -> Figure:
             for axis, (key, label, bound, linear) in zip(axes[3 * line :], columns, strict=False):
                 _draw_panel(axis, [row for row in data["rows"] if row["couplings"] == name], key, bound, linear)
                 axis.set_ylabel(label)
+                if key == "shift":
+                    axis.set_ylim(bottom=0.5 * min(row[linear] for row in data["rows"] if row["couplings"] == name))
                 title = {"sk": r"$J_{ij}\sim\mathcal{N}(0,1/N)$", "ferromagnet": r"$J_{ij}=2/N$"}[name]
                 kappa, absolute = data["gains"][name]
                 axis.set_title(f"{title}, $κ$={kappa:.2f}, $κ_a$={absolute:.2f}", loc="center", fontsize=7)

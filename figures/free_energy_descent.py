@@ -84,21 +84,17 @@ def draw(data: dict[str, Any]) -> Figure:
         limited.set_title(f"antiferromagnet, $κ={anti['gain']:.1f}$", loc="center")
         limited.set_ylim(1e-6, 2e3)
         limited.legend(loc="upper right")
-        for name, colour, text in (("random", page.MEAN_FIELD, "random"), ("antiferromagnet", page.ONSAGER, "antiferro-\nmagnet")):
+        for name, colour in (("random", page.MEAN_FIELD), ("antiferromagnet", page.ONSAGER)):
             rows = data[name]["factors"]
             unit = data[name]["temperature"]
             x, smallest = [row["leak"] for row in rows], [row["smallest"] / unit for row in rows]
             factors.plot(x, [row["bound"] / unit for row in rows], color=colour, label="A4" if name == "random" else None)
             factors.plot(x, smallest, "o", color=colour, markersize=2.5, label="smallest seen" if name == "random" else None)
-            place = len(x) * 2 // 3
-            shift = (0, 6) if name == "random" else (-8, -6)
-            side = "center" if name == "random" else "right"
-            factors.annotate(text, (x[place], smallest[place]), shift, textcoords="offset points", color=colour, fontsize=7,
-                             ha=side, va="bottom" if name == "random" else "top")  # fmt: skip
         factors.axhline(0.0, color=page.GREY, linewidth=0.8)
         factors.axvline(anti["step_limit"], color=page.GREY, linewidth=0.8, linestyle="--")
-        factors.annotate("step limit", (anti["step_limit"], 0.98), (2, 0), xycoords=("data", "axes fraction"),
-                         textcoords="offset points", fontsize=6.5, color="#555555", va="top")  # fmt: skip
+        factors.text(anti["step_limit"] + 0.02, -3.0, "step limit", rotation=90, va="center", fontsize=6.5, color="#555555")
+        factors.text(0.6, 2.75, "random", color=page.MEAN_FIELD, ha="center", fontsize=7)
+        factors.text(0.76, -1.5, "antiferro-\nmagnet", color=page.ONSAGER, va="center", fontsize=7)
         factors.set(xlabel="leak $ε$", ylabel=r"drop of $F\,/\,T\|σ(h/T)-m\|^2$")
         for handle in factors.legend(loc="lower left").legend_handles:
             handle.set_color("black")

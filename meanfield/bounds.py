@@ -62,17 +62,25 @@ def little_mean_error(model: Model) -> FloatArray:
 def leaky_tracking(model: Model, *, leak: float | ArrayLike, steps: int | None = None, copies: int = 1) -> float:
     """E‖s_t − m_t‖² ≤ (ε²N/4K)(1 − ρ^{2t})/(1 − ρ²), ρ = 1 − ε(1 − κ), from the same start; steps None: stationary.
 
-    Leaks (N,): max_i(ε_i q_i) Σ_i ε_i/(4K q_i) · (1 − q^{2t})/(1 − q²), q_i = 1 − ε_i(1 − κ), q = max q_i.
+    Leaks (N,): max_i(ε_i q_i) Σ_i ε_i/(4K q_i) · (1 − q^{2t})/(1 − q²), q_i = 1 − ε_i(1 − κ'), q = max q_i, at the best
+    κ' ∈ [κ, 1): the theorem only asks ‖J‖₂ ≤ 4Tκ', and κ' > κ keeps a unit of leak 1 from a vanishing q_i.
     Holds when κ < 1; at finite t with one leak for every κ, the fraction read as Σ_{k<t} ρ^{2k}. Paper: thm:B4.
     """
     leaks = leak_vector(leak, model.size)
     whole_number("copies", copies, 1)
     if steps is None or np.ndim(leak):
         _require(model.gain < 1, "κ = ‖J‖₂/(4T)", model.gain)
-    # q = 0 only for J = 0 and ε = 1, where the noise of one step is all there is
-    rates = np.maximum(1 - leaks * (1 - model.gain), 1e-150)
-    weight = (leaks * rates).max() * (leaks / (4 * copies * rates)).sum()
-    return float(weight * _geometric_sum(float(rates.max()) ** 2, steps))
+    if not np.ndim(leak):
+        epsilon = float(leaks[0])
+        rate = 1 - epsilon * (1 - model.gain)
+        return epsilon**2 * model.size / (4 * copies) * _geometric_sum(rate**2, steps)
+    candidates = []
+    for share in np.linspace(0.0, 0.99, 100):
+        rates = 1 - leaks * (1 - model.gain) * (1 - share)
+        if rates.min() > 0:
+            weight = (leaks * rates).max() * (leaks / (4 * copies * rates)).sum()
+            candidates.append(float(weight) * _geometric_sum(float(rates.max()) ** 2, steps))
+    return min(candidates)
 
 
 def leaky_covariance(model: Model, *, leak: float | ArrayLike, steps: int | None = None, copies: int = 1) -> float:
@@ -142,10 +150,11 @@ def drift_lag(model: Model, *, leak: float, drift: float, copies: int | None = N
 
     drift: ω ≥ ‖m*_{t+1} − m*_t‖₂, itself at most ‖Δb‖₂/(4T − λ_max(J)). Holds when κ < 1. Paper: thm:B10.
     """
+    if np.ndim(leak):
+        raise ValueError(f"leak must be one number here, got {leak}: the lag is proven for one leak")
     epsilon = float(leak_vector(leak, model.size)[0])
     _require(model.gain < 1, "κ = ‖J‖₂/(4T)", model.gain)
-    if not (np.isfinite(drift) and drift >= 0):
-        raise ValueError(f"drift must be finite and not negative, got {drift}")
+    _check_drift(drift)
     rate = 1 - epsilon * (1 - model.gain)
     if copies is None:
         return drift / (epsilon * (1 - model.gain))
@@ -156,6 +165,7 @@ def drift_lag(model: Model, *, leak: float, drift: float, copies: int | None = N
 def best_leak(model: Model, *, drift: float, copies: int = 1) -> float:
     """ε* = min(1, (2/(1−κ)) q/(1+q)), q = (2(1−κ)ω√(K/N))^{2/3}: least lag + noise of thm:B10. Holds when κ < 1."""
     _require(model.gain < 1, "κ = ‖J‖₂/(4T)", model.gain)
+    _check_drift(drift)
     slack = 1 - model.gain
     ratio = (2 * slack * drift * math.sqrt(whole_number("copies", copies, 1) / model.size)) ** (2 / 3)
     return min(1.0, 2 / slack * ratio / (1 + ratio))
@@ -179,6 +189,12 @@ def mixing_sweeps(model: Model, *, dynamics: str = "glauber", leak: float = 1.0,
     glauber: ⌈N ln(N/η)/(1 − ρ(C))⌉ updates, η the total variation (thm:B3); block and little: N ρ(C)^t ≤ η (thm:B7);
     leaky: the ℓ₁ distance of coupled traces, N (1 − ε(1 − κ_a))^t ≤ η (thm:B5). Holds when ρ(C) < 1 (leaky: κ_a < 1).
     """
+    if dynamics not in ("glauber", "block", "little", "leaky"):
+        raise ValueError(
+            f"dynamics must be glauber, block, little or leaky, got {dynamics!r}: no mixing time is proven for it"
+        )
+    if not 0 < accuracy < 1:
+        raise ValueError(f"accuracy must lie between 0 and 1, got {accuracy}")
     scale = math.log(model.size / accuracy)
     if dynamics == "leaky":
         _require_absolute_gain(model)
@@ -205,7 +221,7 @@ def estimator_bias(
 
     The least over the strip heights y of thm:C2, R = R(y), M = M(y). Holds when κ_∞ < 1 and |β| < R. Paper: thm:C2.
     """
-    orders = {"one-sided": 1, "symmetric": 2, "holomorphic": points}
+    orders = {"one-sided": 1, "symmetric": 2, "holomorphic": whole_number("points", points, 2)}
     if estimator not in orders:
         raise ValueError(f"estimator must be one of {', '.join(orders)}, got {estimator!r}")
     radii = _strip_radii(model, cost, cost_on)
@@ -234,6 +250,11 @@ def _require(holds: bool, quantity: str, value: float, limit: float = 1.0) -> No
         raise HypothesisError(
             f"this bound needs {quantity} < {limit:.6g}, got {value:.6g}: raise the temperature or use less"
         )
+
+
+def _check_drift(drift: float) -> None:
+    if not (np.isfinite(drift) and drift >= 0):
+        raise ValueError(f"drift must be finite and not negative, got {drift}")
 
 
 def _require_absolute_gain(model: Model) -> None:

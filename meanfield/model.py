@@ -35,6 +35,8 @@ class Gradient(NamedTuple):
 def real_array(name: str, values: ArrayLike, dimensions: int) -> FloatArray:
     """A read-only float64 copy of `values`, refused with its first offending entry when it is not finite."""
     try:
+        if np.iscomplexobj(values):
+            raise TypeError("complex")
         array = np.array(values, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name} must be an array of real numbers, got {values!r}") from error

@@ -6,6 +6,7 @@ MultistabilityWarning.
 
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import dataclass
 from typing import Any
@@ -24,7 +25,7 @@ from meanfield.equations import (
     pair_free_energy_correction,
     pair_onsager_slope,
 )
-from meanfield.model import FloatArray, Model, QuadraticCost, real_array
+from meanfield.model import FloatArray, Model, QuadraticCost, real_array, whole_number
 
 # Two solutions further apart than this in one unit are two fixed points, not one twice.
 DISTINCT = 1e-6
@@ -228,8 +229,7 @@ def _check_iteration(damping: float, tolerance: float, max_steps: int, method: s
         raise ValueError(f"damping must lie in [0, 1), got {damping}: it is the share of the old state kept in a step")
     if not (np.isfinite(tolerance) and tolerance > 0):
         raise ValueError(f"tolerance must be positive and finite, got {tolerance}")
-    if max_steps < 1:
-        raise ValueError(f"max_steps must be at least 1, got {max_steps}")
+    whole_number("max_steps", max_steps, 1)
     if method not in ("damped", "newton"):
         raise ValueError(f"method must be 'damped' or 'newton', got {method!r}")
 
@@ -314,13 +314,15 @@ def _other_fixed_points(mapping: MeanFieldMap, found: FloatArray) -> tuple[Float
 def _failure(model: Model, solution: Solution, damping: float, tolerance: float) -> str:
     lowest = max(0.0, -float(model.spectrum[0]))
     descent_limit = max(0.0, 1 - float(descent_leak_limit(model.temperature, lowest)))
+    # halfway from the limit to 1, written with as many digits as that takes
+    safe = max(0.9, 1 - 0.5 * (1 - descent_limit))
     remedy = (
-        f"try damping={max(0.9, np.ceil(descent_limit * 100) / 100):.2f}"
+        f"try damping={safe:.{max(2, math.ceil(-math.log10(1 - safe)) + 1)}f}"
         if damping < max(descent_limit, 0.9)
         else "try method='newton' or more max_steps"
     )
     return (
         f"fixed point not reached in {solution.steps} steps: residual {solution.residual:.1e} > {tolerance:.1e} "
         f"at κ = ‖J‖₂/(4T) = {model.gain:.3g}; above 1 several fixed points may exist, and damping below "
-        f"{descent_limit:.2f} may oscillate: {remedy}"
+        f"{descent_limit:.4g} may oscillate: {remedy}"
     )

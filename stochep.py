@@ -1,4 +1,4 @@
-"""The front door: `stochep claims`, `stochep train`, `stochep data`. Arguments in, exit codes out; the work is in the packages.
+"""The front door: `stochep claims`, `bias`, `train`, `figures`, `data`. Arguments in, exit codes out; the work is in the packages.
 
 Exit codes: 0 fine, 1 a run or check failed, 2 usage or bad input. Results go to stdout, all else to stderr.
 """
@@ -215,6 +215,147 @@ def check_claims(
 
         print(table(records))
     return 0 if all(one["verdict"] == "holds" and one["falsifier_refuted"] for one in records) else FAILED
+
+
+@app.command
+def bias(
+    *,
+    temperatures: Annotated[tuple[float, ...], Parameter(consume_multiple=True, negative=())] = (0.25, 0.5, 1, 2, 4, 8),
+    nudgings: Annotated[tuple[float, ...], Parameter(consume_multiple=True, negative=())] = (0.1, 0.5),
+    estimators: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative=())] = (
+        "one-sided", "symmetric", "holomorphic", "onsager", "sampled",
+    ),
+    couplings: str = "sk",
+    size: int | None = None,
+    samples: int = 16384,
+    reference: str = "exact",
+    seed: int = 0,
+    json: Annotated[bool, Parameter(negative=())] = False,
+    out: Path | None = None,
+) -> int:  # fmt: skip
+    """Error of every estimator's coupling gradient, relative to the Gibbs gradient of the cost on spikes.
+
+    Parameters
+    ----------
+    temperatures
+        In the unit of the couplings, each positive.
+    nudgings
+        In the unit of the couplings, none zero.
+    estimators
+        Mean field: one-sided, symmetric, holomorphic, onsager (symmetric); sampled: Glauber StochEP, coupled phases.
+    couplings
+        sk, ferromagnet, layered, or an .npz file with the arrays couplings and bias and, if wished, outputs and target.
+    size
+        Units of sk, ferromagnet or layered, 12 unless given.
+    samples
+        Independent replicas of a sampled estimate.
+    reference
+        exact, by enumeration, for at most 24 units; sampled, the three-factor estimate from many samples.
+    seed
+        Of the random couplings and of all sampling.
+    json
+        One JSON document on stdout in place of the table.
+    out
+        A folder to write bias.pdf, bias.png and bias.json to.
+    """
+    import msgspec
+    from rich.console import Console
+
+    from dynamics.provenance import provenance
+    from figures import bias_study, networks, page
+
+    try:
+        if couplings.endswith(".npz") or (couplings not in networks.FAMILIES and Path(couplings).exists()):
+            network = networks.from_file(Path(couplings))
+            if size not in (None, network.size):
+                return _refuse(f"--size {size} contradicts {couplings} of {network.size} units: leave it out")
+        else:
+            network = networks.family(couplings, 12 if size is None else size, seed)
+        if out is not None and not out.is_dir() and any(place.is_file() for place in (out, *out.parents)):
+            return _refuse(f"--out must be a folder, got {out}: a file is in its place")
+        bias_study.checked(network, temperatures, nudgings, estimators, samples, reference)
+        with _bar(f"bias of {network.name}, N = {network.size}") as report:
+            result = bias_study.compute(
+                network, temperatures=temperatures, nudgings=nudgings, estimators=estimators, samples=samples, seed=seed,
+                reference=reference, report=report,
+            )  # fmt: skip
+    except ValueError as error:
+        return _refuse(error)
+    if json:
+        print(msgspec.json.encode({**provenance(), **result}).decode())
+    else:
+        lines, console = bias_study.table(result), Console()
+        # a narrow pipe must not cut columns off
+        Console(width=max(console.width, console.measure(lines).maximum)).print(lines)
+    if out is None:
+        return 0
+    try:
+        written = page.publish("bias", result, bias_study.draw, out)
+    except OSError as error:
+        print(f"stochep: {out} cannot be written: {error.strerror or error}; choose another --out", file=sys.stderr)
+        return FAILED
+    print(*written, sep="\n", file=sys.stderr if json else sys.stdout)
+    return 0
+
+
+@app.command
+def figures(*names: str, out: Path = Path("figures/out")) -> int:
+    """Compute and draw figures, all of them when none is named; print the paths written.
+
+    Parameters
+    ----------
+    names
+        For instance gradient_bias tracking_error.
+    out
+        The folder for NAME.pdf, NAME.png and NAME.json.
+    """
+    from importlib import import_module
+
+    from figures import NAMES, page
+
+    if unknown := [name for name in names if name not in NAMES]:
+        return _refuse(f"no figure {unknown[0]!r}: the names are {', '.join(NAMES)}")
+    if not out.is_dir() and any(place.is_file() for place in (out, *out.parents)):
+        return _refuse(f"--out must be a folder, got {out}: a file is in its place")
+    for name in [name for name in NAMES if not names or name in names]:
+        script = import_module(f"figures.{name}")
+        try:
+            with _bar(name) as report:
+                written = page.publish(name, script.compute(report=report), script.draw, out)
+        except ValueError as error:
+            return _refuse(error)
+        except (OSError, RuntimeError) as error:
+            print(f"stochep: {name} failed: {error}", file=sys.stderr)
+            return FAILED
+        print(*written, sep="\n", flush=True)
+    return 0
+
+
+@contextmanager
+def _bar(title: str) -> Iterator[Callable[[float], None]]:
+    """Takes fractions done: a bar on a terminal, a line at the start, each quarter and the end elsewhere; on stderr."""
+    from time import monotonic
+
+    from rich.console import Console
+    from rich.progress import Progress, TimeElapsedColumn
+
+    console, start = Console(stderr=True), monotonic()
+    if console.is_terminal:
+        with Progress(*Progress.get_default_columns(), TimeElapsedColumn(), console=console) as progress:
+            task = progress.add_task(title, total=1.0)
+            yield lambda fraction: progress.update(task, completed=fraction)
+        return
+    print(f"{title}: computing, compiling first where needed", file=sys.stderr, flush=True)
+    quarter = 1
+
+    def line(fraction: float) -> None:
+        nonlocal quarter
+        while quarter < 4 and 4 * fraction >= quarter:
+            print(f"{title}: {25 * quarter} % after {monotonic() - start:.0f} s", file=sys.stderr, flush=True)
+            quarter += 1
+
+    yield line
+    print(f"{title}: done after {monotonic() - start:.0f} s", file=sys.stderr, flush=True)
 
 
 def _refuse(error: Exception | str) -> int:

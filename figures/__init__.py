@@ -1,1 +1,13 @@
-"""One script a figure: compute(…) -> dict, draw(data) -> Figure."""
+"""One script a figure: compute(…) -> dict, draw(data) -> Figure.
+
+Main results: NAMES, the figures that `stochep figures` makes, each a module here.
+"""
+
+NAMES = (
+    "gradient_bias",
+    "tracking_error",
+    "mean_field_error",
+    "gradient_variance",
+    "free_energy_descent",
+    "digits_learning",
+)

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from dynamics.crnn.config import Experiment, fingerprint, load
 from dynamics.crnn.train import prepare, train
@@ -27,6 +28,7 @@ LABELS = {
     "digits_deterministic": "deterministic EP",
     "digits_implicit": "exact gradient",
 }
+SHORT = dict(zip(LABELS, ("traces", "probab.", "determ.", "exact"), strict=True))
 COLOURS = dict(zip(LABELS, (page.LEAKY, page.LINEAR, page.MEAN_FIELD, page.BOUND), strict=True))
 SMOKE = ("training.epochs=3", "training.batch=64", "training.rates=[0.2, 0.1]")
 
@@ -78,10 +80,11 @@ def draw(data: dict[str, Any]) -> Figure:
         cost.set(xlabel="epoch", ylabel="cost on training images", yscale="log")
         validation.set(xlabel="epoch", ylabel="validation error (%)", yscale="log")
         test.set(ylabel="test error (%)", ylim=(0, None), xlim=(-0.5, len(data["rules"]) - 0.5))
-        names = [LABELS[rule["name"]].replace(", ", ",\n").replace(" EP", "\nEP").replace(" gradient", "\ngradient") for rule in data["rules"]]
-        test.set_xticks(range(len(names)), names, fontsize=6)
+        test.set_xticks(range(len(data["rules"])), [SHORT[rule["name"]] for rule in data["rules"]])
+        page.log_ticks(cost.yaxis, (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5))
+        page.log_ticks(validation.yaxis, (1, 2, 5, 10, 20, 50, 100))
         for axis in (cost, validation):
-            axis.xaxis.get_major_locator().set_params(integer=True)
+            axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         handles, labels = cost.get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
         figure.suptitle(_title(data), fontsize=8)
@@ -92,7 +95,8 @@ def draw(data: dict[str, Any]) -> Figure:
 
 def _title(data: dict[str, Any]) -> str:
     seeds = sorted({seed["seed"] for rule in data["rules"] for seed in rule["test"]})
-    text = f"digits, seeds {', '.join(map(str, seeds))}, {data['rules'][0]['test'][0]['n']} test images"
+    images = data["rules"][0]["test"][0]["n"]
+    text = f"digits, {'seed' if len(seeds) == 1 else 'seeds'} {', '.join(map(str, seeds))}, {images} test images"
     if data["missing"]:
         text += f"; no matching results of {', '.join(data['missing'])}"
     return text

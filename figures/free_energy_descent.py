@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from dynamics import relax
 from figures import page
@@ -40,14 +41,15 @@ def compute(
     chosen = {"random": leaks, "antiferromagnet": [0.7 * limit, 0.95 * limit, 1.05 * limit, 1.5 * limit]}
     dense = np.linspace(0.05, 1.0, grid)
     for done, (name, model) in enumerate(networks.items()):
-        start = np.random.default_rng([seed, 1]).uniform(0.2, 0.8, size=model.size) if name == "random" else np.full(model.size, 0.6)
+        start = (
+            np.random.default_rng([seed, 1]).uniform(0.2, 0.8, size=model.size)
+            if name == "random"
+            else np.full(model.size, 0.6)
+        )
         result[name] = {
             "gain": model.gain, "step_limit": step_limit(model), "temperature": model.temperature,
             "size": model.size, "paths": [_path(model, start, leak, steps) for leak in chosen[name]],
-            "factors": [
-                {"leak": float(leak), "bound": float(bounds.descent(model, leak=leak)), "smallest": _smallest(model, start, leak, steps)}
-                for leak in dense
-            ],
+            "factors": [_factor(model, start, float(leak), steps) for leak in dense],
         }  # fmt: skip
         report((done + 1) / len(networks))
     return result
@@ -66,11 +68,15 @@ def draw(data: dict[str, Any]) -> Figure:
         for path, colour in zip(data["random"]["paths"], (page.MEAN_FIELD, page.ONSAGER, page.GLAUBER), strict=False):
             shown = [k for k, gap in enumerate(path["gap"]) if gap > 1e-6]
             falling.plot(shown, [path["guaranteed"][k] for k in shown], color=colour)
-            falling.plot(shown, [path["gap"][k] for k in shown], "o", color=colour, markersize=2.5, label=f"$ε={path['leak']:g}$")
+            falling.plot(
+                shown, [path["gap"][k] for k in shown], "o", color=colour, markersize=2.5, label=f"$ε={path['leak']:g}$"
+            )
         falling.set(yscale="log", xlabel="step $t$", ylabel=r"$F(m_t)-F^*$")
         falling.set_title(f"random, $N={data['random']['size']}$, $κ={data['random']['gain']:.1f}$", loc="center")
         falling.set_ylim(1e-6, 2e3)
-        falling.legend(title="points: path, line: guaranteed", title_fontsize=7, loc="upper right", ncols=3, handletextpad=0.2)
+        falling.legend(
+            title="points: path, line: guaranteed", title_fontsize=7, loc="upper right", ncols=3, handletextpad=0.2
+        )
         anti = data["antiferromagnet"]
         looks = zip(anti["paths"], (page.MEAN_FIELD, page.GLAUBER, page.LINEAR, page.ONSAGER), "os^D", strict=True)
         for path, colour, marker in looks:
@@ -88,17 +94,21 @@ def draw(data: dict[str, Any]) -> Figure:
             rows = data[name]["factors"]
             unit = data[name]["temperature"]
             x, smallest = [row["leak"] for row in rows], [row["smallest"] / unit for row in rows]
-            factors.plot(x, [row["bound"] / unit for row in rows], color=colour, label="A4" if name == "random" else None)
-            factors.plot(x, smallest, "o", color=colour, markersize=2.5, label="smallest seen" if name == "random" else None)
+            factors.plot(x, [row["bound"] / unit for row in rows], color=colour)
+            factors.plot(x, smallest, "o", color=colour, markersize=2.5)
         factors.axhline(0.0, color=page.GREY, linewidth=0.8)
         factors.axvline(anti["step_limit"], color=page.GREY, linewidth=0.8, linestyle="--")
-        factors.text(anti["step_limit"] + 0.02, -3.0, "step limit", rotation=90, va="center", fontsize=6.5, color="#555555")
+        factors.text(
+            anti["step_limit"] + 0.02, -3.0, "step limit", rotation=90, va="center", fontsize=6.5, color="#555555"
+        )
         factors.text(0.6, 2.75, "random", color=page.MEAN_FIELD, ha="center", fontsize=7)
         factors.text(0.76, -1.5, "antiferro-\nmagnet", color=page.ONSAGER, va="center", fontsize=7)
         factors.set(xlabel="leak $ε$", ylabel=r"drop of $F\,/\,T\|σ(h/T)-m\|^2$")
-        for handle in factors.legend(loc="lower left").legend_handles:
-            handle.set_color("black")
-        factors.set_ylim(top=max(row["smallest"] for row in data["random"]["factors"]) / data["random"]["temperature"] * 1.3)
+        black = [Line2D([], [], color="black"), Line2D([], [], color="black", marker="o", markersize=2.5, linestyle="")]
+        factors.legend(black, ["A4", "smallest seen"], loc="lower left")
+        factors.set_ylim(
+            top=max(row["smallest"] for row in data["random"]["factors"]) / data["random"]["temperature"] * 1.3
+        )
     return figure
 
 
@@ -133,11 +143,12 @@ def _path(model: Model, start: np.ndarray, leak: float, steps: int) -> dict[str,
     return {"leak": float(leak), "gap": gap.tolist(), "guaranteed": (gap[0] - spent).tolist()}
 
 
-def _smallest(model: Model, start: np.ndarray, leak: float, steps: int) -> float:
-    """min_t [F(m_t) − F(m_{t+1})]/‖σ(h/T) − m_t‖² while the residual is resolved."""
+def _factor(model: Model, start: np.ndarray, leak: float, steps: int) -> dict[str, float]:
+    """A4's factor and min_t [F(m_t) − F(m_{t+1})]/‖σ(h/T) − m_t‖² while the residual is resolved."""
     energies, residuals = _energies(model, start, leak, steps)
     resolved = residuals[:-1] > RESOLVED
-    return float(((energies[:-1] - energies[1:])[resolved] / residuals[:-1][resolved]).min())
+    smallest = float(((energies[:-1] - energies[1:])[resolved] / residuals[:-1][resolved]).min())
+    return {"leak": leak, "bound": float(bounds.descent(model, leak=leak)), "smallest": smallest}
 
 
 def main() -> None:

@@ -105,7 +105,12 @@ def _sampled(network: Network, temperature: float, samples: int, seed: int) -> d
     model, nudging = network.at(temperature), NUDGING * temperature
     target = exact_gradient(model, network.cost)
     steps = sweeps(model, MOST_SWEEPS)
-    cell = sampled_error(estimate_gradient(model, network.cost, nudging=nudging, samples=samples, seed=seed, **steps), target)
+    cell = sampled_error(
+        estimate_gradient(
+            model, network.cost, nudging=nudging, samples=samples, seed=seed, steps_free=steps, steps_nudged=steps
+        ),
+        target,
+    )
     raised, lowered = (exact_law(model, cost=network.cost, nudging=sign * nudging) for sign in (1, -1))
     pairs = [law.covariance + np.outer(law.mean, law.mean) for law in (raised, lowered)]
     finite = (pairs[1] - pairs[0]) / (2 * nudging)
@@ -183,7 +188,14 @@ def _draw_family(axis: Any, panels: list[dict[str, Any]], name: str) -> None:
             )  # fmt: skip
         x = [point["temperature"] for point in panel["sampled"]]
         predicted = [point["predicted"] for point in panel["sampled"]]
-        axis.plot(x, predicted, color=page.GLAUBER, linestyle="-" if large else "--", linewidth=0.8, label=f"exact + noise, {size}")
+        axis.plot(
+            x,
+            predicted,
+            color=page.GLAUBER,
+            linestyle="-" if large else "--",
+            linewidth=0.8,
+            label=f"exact + noise, {size}",
+        )
         page.points(
             axis, np.array(x) * (1.0 if large else 0.93), panel["sampled"], color=page.GLAUBER,
             markerfacecolor=page.GLAUBER if large else "white", label=f"Glauber sampled, {size}",
@@ -247,12 +259,23 @@ def _draw_split(axis: Any, split: dict[str, Any]) -> None:
     axis.set(xscale="log", yscale="log", xlabel="leak $ε$", ylabel=r"part of the residual / ‖$g$‖")
     axis.set_title(f"residual split, $T={split['temperature']:g}$", loc="center")
     x = [point["leak"] for point in split["points"]]
-    for key, colour, text in (("cost", page.ONSAGER, "cost"), ("law", page.MEAN_FIELD, "law"), ("nudging", page.GREY, "finite β")):
+    for key, colour, text in (
+        ("cost", page.ONSAGER, "cost"),
+        ("law", page.MEAN_FIELD, "law"),
+        ("nudging", page.GREY, "finite β"),
+    ):
         axis.axhline(split[key], color=colour, linewidth=1.2)
         axis.annotate(text, (0.02, split[key]), (0, 2), xycoords=("axes fraction", "data"), textcoords="offset points",
                       color=colour, fontsize=7)  # fmt: skip
     page.points(axis, x, split["points"], color=page.LEAKY, label="leak, sampled")
-    axis.plot(x, [point["floor"] for point in split["points"]], color=page.LEAKY, linestyle=":", linewidth=0.9, label="sampling noise")
+    axis.plot(
+        x,
+        [point["floor"] for point in split["points"]],
+        color=page.LEAKY,
+        linestyle=":",
+        linewidth=0.9,
+        label="sampling noise",
+    )
     page.guide(axis, (x[0], x[-2]), 1.0, split["points"][-2]["value"] * x[0] / x[-2] * 0.5, "$ε$")
     page.log_ticks(axis.xaxis, x)
     axis.legend(loc="lower right")

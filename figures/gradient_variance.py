@@ -18,7 +18,7 @@ from scipy.stats import t as student
 from dynamics import estimate_gradient
 from figures import page
 from figures.networks import FAMILIES
-from meanfield import Model, QuadraticCost, bounds
+from meanfield import Model, QuadraticCost
 
 RUNS = 6
 
@@ -61,7 +61,9 @@ def compute(
 def whole_spike_bound(model: Model, cost: QuadraticCost, nudging: float) -> float:
     """Σ_{i<j} (E|Δz_i| + E|Δz_j|)/4β² ≤ (N − 1) 1ᵀD tanh(β|c|/2T)/4β² for coupled Glauber phases at ±β. Paper: thm:C8."""
     _, offset = cost.force(model.size, "spikes")
-    change = np.linalg.solve(np.eye(model.size) - model.influence, np.tanh(nudging * np.abs(offset) / (2 * model.temperature)))
+    change = np.linalg.solve(
+        np.eye(model.size) - model.influence, np.tanh(nudging * np.abs(offset) / (2 * model.temperature))
+    )
     return float((model.size - 1) * change.sum() / (4 * nudging**2))
 
 
@@ -97,7 +99,10 @@ def draw(data: dict[str, Any]) -> Figure:
         spikes.set_title("Glauber, spikes", loc="center")
         traces.set_title("leaky spikes, traces", loc="center")
         kinds = [(glauber, page.GLAUBER, "Glauber")]
-        kinds += [(rows, colour, f"leaky, $ε={leak:g}$") for rows, leak, colour in zip(leaky, leaks, (page.LEAKY, page.LINEAR), strict=False)]
+        kinds += [
+            (rows, colour, f"leaky, $ε={leak:g}$")
+            for rows, leak, colour in zip(leaky, leaks, (page.LEAKY, page.LINEAR), strict=False)
+        ]
         for rows, colour, label in kinds:
             page.points(saving, x, [_ratio(row) for row in rows], color=colour, label=label)
         saving.axhline(1.0, color=page.GREY, linewidth=0.8)
@@ -115,7 +120,14 @@ def draw(data: dict[str, Any]) -> Figure:
 
 
 def _variance(
-    model: Model, cost: QuadraticCost, dynamics: str, leak: float, nudging: float, coupled: bool, samples: int, seed: int
+    model: Model,
+    cost: QuadraticCost,
+    dynamics: str,
+    leak: float,
+    nudging: float,
+    coupled: bool,
+    samples: int,
+    seed: int,
 ) -> dict[str, float]:
     """{value, low, high}: Σ_{i<j} samples · standard_error², mean over RUNS seeds with its 95 % Student interval."""
     steps = 40 if dynamics == "glauber" else int(np.ceil(6 / (leak * (1 - model.gain))))
@@ -132,12 +144,20 @@ def _variance(
 
 
 def _draw_series(
-    axis: Any, x: list[float], rows: list[dict[str, Any]], unit: float, colour: str, labels: tuple[str, str, str], line: str
+    axis: Any,
+    x: list[float],
+    rows: list[dict[str, Any]],
+    unit: float,
+    colour: str,
+    labels: tuple[str, str, str],
+    line: str,
 ) -> None:
     for key, face, label in (("independent", "white", labels[0]), ("coupled", colour, labels[1])):
         scaled = [{end: row[key][end] * unit for end in ("value", "low", "high")} for row in rows]
         page.points(axis, x, scaled, color=colour, markerfacecolor=face, label=label)
-    axis.plot(x, [row["bound"] * unit for row in rows], color=page.BOUND, linestyle=line, linewidth=1.0, label=labels[2])
+    axis.plot(
+        x, [row["bound"] * unit for row in rows], color=page.BOUND, linestyle=line, linewidth=1.0, label=labels[2]
+    )
 
 
 def _ratio(row: dict[str, Any]) -> dict[str, float]:

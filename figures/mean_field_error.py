@@ -38,7 +38,9 @@ def compute(
     against_size: dict[str, list[dict[str, Any]]] = {"sk": [], "ferromagnet": []}
     for done, count in enumerate(sizes):
         for name, rows in against_size.items():
-            networks = [_typical(FAMILIES[name](count, seed + k), name) for k in range(instances if name == "sk" else 1)]
+            networks = [
+                _typical(FAMILIES[name](count, seed + k), name) for k in range(instances if name == "sk" else 1)
+            ]
             rows.append({"size": count, **_averaged([_errors(network.at(SIZE_TEMPERATURE)) for network in networks])})
         report((done + 1) / (len(sizes) + 2))
     against_temperature = {}
@@ -91,7 +93,9 @@ def _errors(model: Model) -> dict[str, float]:
     """max_i |E z_i − m_i| plain and corrected, and B6's bound on the former, NaN outside its hypothesis."""
     mean = exact_law(model).mean
     errors = {
-        key: float(np.abs(mean - quietly(lambda kind=kind: fixed_point(model, correction=kind, method="newton")).value).max())
+        key: float(
+            np.abs(mean - quietly(lambda kind=kind: fixed_point(model, correction=kind, method="newton")).value).max()
+        )
         for key, kind in (("mean_field", "none"), ("onsager", "onsager"))
     }
     try:
@@ -118,7 +122,10 @@ def _draw_rows(axis: Any, rows: list[dict[str, Any]], against: str, exponent: in
     axis.set(xscale="log", yscale="log")
     x = [row[against] for row in rows]
     axis.plot(x, [row["bound"] for row in rows], color=page.BOUND, label="bound B6")
-    for key, colour, text in (("mean_field", page.MEAN_FIELD, "mean field"), ("onsager", page.ONSAGER, "Onsager-corrected")):
+    for key, colour, text in (
+        ("mean_field", page.MEAN_FIELD, "mean field"),
+        ("onsager", page.ONSAGER, "Onsager-corrected"),
+    ):
         values = [row[key] for row in rows]
         if against == "size":
             page.points(axis, x, values, color=colour, label=text)

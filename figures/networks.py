@@ -89,7 +89,9 @@ def from_file(path: Path) -> Network:
         ) from error
     for name in ("couplings", "bias"):
         if name not in arrays:
-            raise ValueError(f"{path} lacks the array {name!r}, it holds {sorted(arrays) or 'nothing'}: add it with numpy.savez")
+            raise ValueError(
+                f"{path} lacks the array {name!r}, it holds {sorted(arrays) or 'nothing'}: add it with numpy.savez"
+            )
     model = Model(arrays["couplings"], arrays["bias"])
     if model.size < 2:
         raise ValueError(f"{path} holds {model.size} unit: a coupling gradient needs at least 2")

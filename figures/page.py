@@ -17,6 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from numpy.typing import ArrayLike
 
 from dynamics.provenance import provenance, write_atomically, write_json
 
@@ -40,7 +41,9 @@ def style() -> AbstractContextManager[None]:
     return matplotlib.style.context(STYLE)
 
 
-def page(rows: int, columns: int, *, width: float = 7.1, height: float, letters: bool = True) -> tuple[Figure, list[Axes]]:
+def page(
+    rows: int, columns: int, *, width: float = 7.1, height: float, letters: bool = True
+) -> tuple[Figure, list[Axes]]:
     """A Figure of rows × columns axes, read row by row, each with its letter; width and height in inches."""
     figure = Figure(figsize=(width, height))
     axes: list[Axes] = list(np.atleast_1d(np.asarray(figure.subplots(rows, columns))).ravel())
@@ -50,10 +53,13 @@ def page(rows: int, columns: int, *, width: float = 7.1, height: float, letters:
     return figure, axes
 
 
-def points(axes: Axes, x: Sequence[float], rows: Sequence[dict[str, float]], **look: Any) -> None:
+def points(axes: Axes, x: ArrayLike, rows: Sequence[dict[str, float]], **look: Any) -> None:
     """Simulated values with their 95 % intervals, rows of {value, low, high}; an arrow down where it reaches 0."""
     value, low, high = (np.array([row[key] for row in rows]) for key in ("value", "low", "high"))
-    where, look = np.asarray(x, dtype=float), {"marker": "o", "elinewidth": 0.8, "zorder": 3, "linestyle": "none", **look}
+    where, look = (
+        np.asarray(x, dtype=float),
+        {"marker": "o", "elinewidth": 0.8, "zorder": 3, "linestyle": "none", **look},
+    )
     seen, reaches = value > 0, low <= 0
     # on a logarithmic axis zero is out of sight: an arrow of fixed length stands for the way there
     tail = np.where(reaches, 0.6 * value, low)
@@ -76,7 +82,9 @@ def guide(axes: Axes, x: Sequence[float], exponent: float, at: float, text: str)
     ends = np.array([x[0], x[-1]], dtype=float)
     heights = at * (ends / ends[0]) ** exponent
     axes.plot(ends, heights, color=GREY, linewidth=0.8, linestyle=(0, (4, 2)), zorder=1)
-    axes.annotate(text, (ends[1], heights[1]), (2, 0), textcoords="offset points", color="#555555", fontsize=6.5, va="center")
+    axes.annotate(
+        text, (ends[1], heights[1]), (2, 0), textcoords="offset points", color="#555555", fontsize=6.5, va="center"
+    )
 
 
 def shade(axes: Axes, low: float, high: float, text: str, *, hatch: bool = False, height: float = 0.03) -> None:
@@ -94,18 +102,22 @@ def shade(axes: Axes, low: float, high: float, text: str, *, hatch: bool = False
 
 def smoke(figure: Figure) -> None:
     """SMOKE across the page: the numbers are of a short run that stands in for the reported one."""
-    figure.text(0.5, 0.5, "SMOKE", fontsize=60, color="#CC0000", alpha=0.25, rotation=25, ha="center", va="center")
+    figure.text(0.5, 0.5, "SMOKE", fontsize=80, color="#CC0000", alpha=0.2, rotation=15, ha="center", va="center")
 
 
 def rendered(figure: Figure, kind: str, **settings: Any) -> bytes:
     """The figure as a "pdf" or "png" file, free of dates so that equal data make equal bytes."""
     buffer = io.BytesIO()
     with style():
-        figure.savefig(buffer, format=kind, metadata={"CreationDate": None} if kind == "pdf" else {"Software": None}, **settings)
+        figure.savefig(
+            buffer, format=kind, metadata={"CreationDate": None} if kind == "pdf" else {"Software": None}, **settings
+        )
     return buffer.getvalue()
 
 
-def publish(name: str, data: dict[str, Any], draw: Callable[[dict[str, Any]], Figure], folder: Path = OUT) -> list[Path]:
+def publish(
+    name: str, data: dict[str, Any], draw: Callable[[dict[str, Any]], Figure], folder: Path = OUT
+) -> list[Path]:
     """Write NAME.pdf, NAME.png and NAME.json (the data and what they were made with), each whole or not at all; their paths."""
     figure = draw(data)
     pictures = {kind: rendered(figure, kind) for kind in ("pdf", "png")}

@@ -124,8 +124,17 @@ def _draw_panel(axis: Any, rows: list[dict[str, Any]], key: str, bound: str, lin
         colour, face = looks[place]
         x = [row["leak"] for row in chosen]
         axis.plot(x, [row[bound] for row in chosen], color=colour, label=f"bound, $K={count}$")
-        axis.plot(x, [row[linear] for row in chosen], color=colour, linestyle="--", linewidth=0.9, label=f"linear noise, $K={count}$")
-        page.points(axis, x, [row[key] for row in chosen], color=colour, markerfacecolor=face, label=f"simulation, $K={count}$")
+        axis.plot(
+            x,
+            [row[linear] for row in chosen],
+            color=colour,
+            linestyle="--",
+            linewidth=0.9,
+            label=f"linear noise, $K={count}$",
+        )
+        page.points(
+            axis, x, [row[key] for row in chosen], color=colour, markerfacecolor=face, label=f"simulation, $K={count}$"
+        )
     page.log_ticks(axis.xaxis, sorted({row["leak"] for row in rows}))
 
 

@@ -284,9 +284,10 @@ def bias(
     if json:
         print(msgspec.json.encode({**provenance(), **result}).decode())
     else:
-        lines, console = bias_study.table(result), Console()
+        lines = bias_study.table(result)
         # a narrow pipe must not cut columns off
-        Console(width=max(console.width, console.measure(lines).maximum)).print(lines)
+        needed = Console(width=1000).measure(lines).maximum
+        Console(width=max(Console().width, needed)).print(lines)
     if out is None:
         return 0
     try:

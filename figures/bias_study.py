@@ -1,7 +1,7 @@
 """Relative gradient error of every estimator against the exact Gibbs gradient, for any couplings: `stochep bias`.
 
-Main results: checked, compute, draw, table, relative_error, sampled_error (thm:C5, thm:C6, thm:C7). The cost is on spikes throughout,
-and an error is ‖estimate − g‖/‖g‖ over the couplings, g = ∂⟨C⟩/∂J under exp(−E/T).
+Main results: checked, compute, draw, table, relative_error, sampled_error (thm:C5, thm:C6, thm:C7). The cost is on
+spikes throughout, and an error is ‖estimate − g‖/‖g‖ over the couplings, g = ∂⟨C⟩/∂J under exp(−E/T).
 """
 
 from __future__ import annotations

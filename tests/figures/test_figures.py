@@ -1,0 +1,207 @@
+"""Every figure at tiny size: the laws its caption states hold in its own data."""
+
+import importlib
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dynamics.crnn.config import fingerprint, load
+from figures import (
+    NAMES,
+    digits_learning,
+    free_energy_descent,
+    gradient_variance,
+    page,
+)
+
+EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
+TINY = {
+    "gradient_bias": {"sizes": (4,), "temperatures": (2.0, 32.0), "fine": 11, "samples": 512, "leaks": (0.2, 0.8)},
+    "tracking_error": {"size": 5, "leaks": (0.1, 0.8), "replicas": 800},
+    "mean_field_error": {"sizes": (4, 8, 12), "instances": 3, "size": 6, "temperatures": (0.3, 1.0, 2.0, 8.0, 16.0, 32.0)},
+    "gradient_variance": {"size": 5, "nudgings": (0.05, 0.1, 0.5), "leaks": (0.1, 0.4), "samples": 256},
+    "free_energy_descent": {"size": 8, "steps": 15, "grid": 9},
+    "digits_learning": {
+        "results": Path("nowhere"),
+        "smoke": ("training.epochs=2", "training.batch=256", "network.layers=[64, 8, 10]", "inference.steps=4", "inference.window=2"),
+    },
+}  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def computed():
+    """The data of every figure, at tiny size."""
+    return {name: importlib.import_module(f"figures.{name}").compute(**TINY[name]) for name in NAMES}
+
+
+def slope(x, y):
+    return np.polyfit(np.log(x), np.log(y), 1)[0]
+
+
+def test_importing_a_figure_computes_and_draws_nothing():
+    check = "import sys; import figures." + ", figures.".join(NAMES) + "; assert 'matplotlib.pyplot' not in sys.modules"
+    finished = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, cwd=EXPERIMENTS.parent)
+    assert (finished.returncode, finished.stdout, finished.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_json_beside_a_picture_holds_its_data_and_versions(name, computed, tmp_path):
+    written = page.publish(name, computed[name], importlib.import_module(f"figures.{name}").draw, tmp_path)
+    assert [path.name for path in written] == [f"{name}.pdf", f"{name}.png", f"{name}.json"]
+    document = json.loads(written[2].read_bytes())
+    assert document["data"].keys() == computed[name].keys()
+    assert document["packages"]["numpy"] == np.__version__
+
+
+@pytest.mark.exact
+def test_equal_data_make_equal_pictures(computed):
+    data = computed["free_energy_descent"]
+    for kind in ("pdf", "png"):
+        first, second = (page.rendered(free_energy_descent.draw(data), kind) for _ in range(2))
+        assert first == second
+
+
+@pytest.mark.exact
+def test_a_seed_fixes_every_number():
+    first, second = (gradient_variance.compute(**{**TINY["gradient_variance"], "nudgings": (0.1,)}) for _ in range(2))
+    assert first == second
+    assert first != gradient_variance.compute(**{**TINY["gradient_variance"], "nudgings": (0.1,)}, seed=9)
+
+
+@pytest.mark.exact
+def test_each_correction_and_each_fixed_field_gains_a_power_of_the_temperature(computed):
+    data = computed["gradient_bias"]
+    for lines, naive, corrected in [(panel["lines"], -2, -3) for panel in data["panels"]] + [
+        (data["scaled_bias"], -1, -2)
+    ]:
+        hot = slice(-3, None)
+        assert slope(lines["temperature"][hot], lines["mean_field"][hot]) == pytest.approx(naive, abs=0.25)
+        # J² terms cancel in some small networks, so the corrected order may be higher than stated, never lower
+        assert slope(lines["temperature"][hot], lines["onsager"][hot]) < corrected + 0.25
+
+
+@pytest.mark.statistical
+def test_sampled_glauber_agrees_with_the_exact_gradient_at_finite_nudging(computed):
+    for panel in computed["gradient_bias"]["panels"]:
+        for point in panel["sampled"]:
+            assert point["low"] <= point["nudging_bias"] <= point["high"]
+
+
+@pytest.mark.statistical
+def test_leaky_spikes_lie_on_the_lines_of_their_mean_field_limit(computed):
+    leaky = computed["gradient_bias"]["leaky"]
+    for point in leaky["points"]:
+        for key in ("law", "both"):
+            line = np.interp(math.log(point["temperature"]), np.log(leaky["temperature"]), leaky["lines"][key])
+            # the limit differs from the estimate by leak and nudging too: a tenth of the line and the limit's own error
+            assert point[key]["low"] <= 1.1 * line + point["limit"]["high"]
+            assert point[key]["high"] >= 0.9 * line - point["limit"]["high"]
+
+
+@pytest.mark.exact
+def test_law_and_cost_bound_the_whole_residual(computed):
+    lines = computed["gradient_bias"]["leaky"]["lines"]
+    for law, cost, both in zip(lines["law"], lines["cost"], lines["both"], strict=True):
+        # ‖a − c‖ ≤ ‖a − b‖ + ‖b − c‖ with the law's part in its own unit, ‖b‖ ≤ (1 + cost)‖c‖
+        assert both <= law * (1 + cost) + cost + 1e-12
+
+
+@pytest.mark.statistical
+def test_tracking_error_and_covariance_lie_under_their_bounds_and_on_linear_noise(computed):
+    for row in computed["tracking_error"]["rows"]:
+        for key in ("tracking", "spread", "shift"):
+            assert row[key]["low"] <= row[f"{key}_bound"]
+        if row["leak"] == 0.1:
+            assert row["tracking"]["value"] == pytest.approx(row["tracking_linear"], rel=0.2)
+            assert row["spread"]["value"] == pytest.approx(row["spread_linear"], rel=0.3)
+
+
+@pytest.mark.exact
+def test_more_copies_divide_the_noise_and_its_bound(computed):
+    rows = computed["tracking_error"]["rows"]
+    single, fourfold = ([row for row in rows if row["copies"] == copies] for copies in (1, 4))
+    for one, four in zip(single, fourfold, strict=True):
+        assert four["tracking_bound"] == pytest.approx(one["tracking_bound"] / 4)
+        assert four["spread_linear"] == pytest.approx(one["spread_linear"] / 4)
+
+
+@pytest.mark.exact
+def test_mean_field_error_lies_under_b6_and_falls_with_its_powers_of_temperature(computed):
+    data = computed["mean_field_error"]
+    for name, rows in data["against_temperature"].items():
+        for row in rows:
+            assert math.isnan(row["bound"]) == (row["absolute_gain"] >= 1)
+            assert not row["mean_field"] > row["bound"]
+        exponent = slope([row["temperature"] for row in rows[-3:]], [row["mean_field"] for row in rows[-3:]])
+        assert exponent == pytest.approx(-2 if name.endswith("scaled") else -3, abs=0.3), name
+
+
+@pytest.mark.exact
+def test_more_units_shrink_the_error_of_a_ferromagnet_only(computed):
+    sizes = computed["mean_field_error"]["against_size"]
+    first, last = (sizes["ferromagnet"][end]["mean_field"]["value"] for end in (0, -1))
+    assert last < first / 1.5
+    assert sizes["sk"][-1]["mean_field"]["high"] > sizes["sk"][0]["mean_field"]["low"]
+
+
+@pytest.mark.statistical
+def test_coupled_phases_have_less_variance_and_stay_under_c8(computed):
+    for row in computed["gradient_variance"]["rows"]:
+        assert row["coupled"]["high"] < row["independent"]["low"]
+        assert row["coupled"]["low"] <= row["bound"]
+
+
+@pytest.mark.exact
+def test_free_energy_falls_at_least_as_guaranteed_and_rises_beyond_the_step_limit(computed):
+    for name in ("random", "antiferromagnet"):
+        network = computed["free_energy_descent"][name]
+        for path in network["paths"]:
+            gap = np.array(path["gap"])
+            assert (gap <= np.array(path["guaranteed"]) + 1e-12).all()
+            if path["leak"] <= network["step_limit"]:
+                assert (np.diff(gap) <= 1e-12).all()
+        for row in network["factors"]:
+            assert row["smallest"] >= row["bound"] - 1e-6
+    beyond = computed["free_energy_descent"]["antiferromagnet"]["paths"][-1]
+    assert beyond["gap"][-1] > 2 * beyond["gap"][0] > 0
+
+
+def test_digits_without_results_are_marked_smoke(computed):
+    data = computed["digits_learning"]
+    assert data["smoke"]
+    assert "SMOKE" in [text.get_text() for text in digits_learning.draw(data).texts]
+
+
+def record(folder, name, seed, config_hash):
+    document = {
+        "seed": seed, "config_hash": config_hash,
+        "curves": {"train_cost": [0.5, 0.25], "validation_accuracy": [0.5, 0.9]},
+        "metrics": {"test_accuracy": {"value": 0.9, "n": 100, "low": 0.83, "high": 0.95}},
+    }  # fmt: skip
+    place = folder / name / str(seed)
+    place.mkdir(parents=True)
+    (place / "result.json").write_text(json.dumps(document), encoding="utf-8")
+
+
+def test_digits_read_only_results_of_the_same_configuration(tmp_path):
+    name = "digits_stochastic"
+    for seed in (2, 0):
+        record(tmp_path, name, seed, fingerprint(load(EXPERIMENTS / f"{name}.toml")))
+    record(tmp_path, name, 7, "another configuration")
+    data = digits_learning.compute(results=tmp_path)
+    assert not data["smoke"]
+    assert [seed["seed"] for seed in data["rules"][0]["test"]] == [0, 2]
+    assert "digits_implicit" in data["missing"]
+    figure = digits_learning.draw(data)
+    assert not figure.texts or "SMOKE" not in [text.get_text() for text in figure.texts]
+    assert "seeds 0, 2" in figure.get_suptitle()
+
+
+def test_digits_away_from_a_checkout_say_so(tmp_path):
+    with pytest.raises(ValueError, match="run this figure from a checkout"):
+        digits_learning.compute(experiments=tmp_path)

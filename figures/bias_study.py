@@ -39,6 +39,8 @@ REFERENCES = ("exact", "sampled")
 REFERENCE_SAMPLES = 16
 # Sweeps of a phase where thm:B3 proves no mixing time, or a longer one.
 MOST_SWEEPS = 200
+# More temperatures than this do not fit as ticks.
+MOST_TICKS = 7
 # A noise vector of standard errors s stays within (1 + z)‖s‖ with at least 97.5 % (Gaussian isoperimetry, λ_max ≤ trace);
 # estimate and reference together: 95 %.
 RADIUS = 1 + 1.96
@@ -150,6 +152,9 @@ def draw(data: dict[str, Any]) -> Figure:
                 elif rows:
                     panel.plot(x, y, color=colour, linestyle=line, marker=".", label=f"mean field, {estimator}")
             _shade_failures(panel, data["rows"])
+            temperatures = sorted({row["temperature"] for row in data["rows"]})
+            if len(temperatures) <= MOST_TICKS:
+                page.log_ticks(panel.xaxis, temperatures)
         panels[0].set_ylabel("relative gradient error ‖ĝ − g‖/‖g‖")
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=3)

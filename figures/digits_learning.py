@@ -78,11 +78,14 @@ def draw(data: dict[str, Any]) -> Figure:
             ]
             page.points(test, where, errors, color=colour)
         cost.set(xlabel="epoch", ylabel="cost on training images", yscale="log")
-        validation.set(xlabel="epoch", ylabel="validation error (%)", yscale="log")
+        validation.set(xlabel="epoch", ylabel="validation error (%)")
+        # linear below 1 %, so that a perfect epoch has its place
+        validation.set_yscale("symlog", linthresh=1.0, linscale=0.5)
+        validation.set_ylim(bottom=0.0)
         test.set(ylabel="test error (%)", ylim=(0, None), xlim=(-0.5, len(data["rules"]) - 0.5))
         test.set_xticks(range(len(data["rules"])), [SHORT[rule["name"]] for rule in data["rules"]])
         page.log_ticks(cost.yaxis, (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5))
-        page.log_ticks(validation.yaxis, (1, 2, 5, 10, 20, 50, 100))
+        page.log_ticks(validation.yaxis, (0, 1, 2, 5, 10, 20, 50, 100))
         for axis in (cost, validation):
             axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         handles, labels = cost.get_legend_handles_labels()

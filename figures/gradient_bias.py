@@ -252,6 +252,7 @@ def _draw_leaky(axis: Any, leaky: dict[str, Any]) -> None:
             axis.plot(leaky["temperature"], leaky["lines"][key], color=colour)
         page.points(axis, x, [point[key] for point in leaky["points"]], color=colour, label=text)
     page.log_ticks(axis.xaxis, TICKS)
+    axis.set_ylim(bottom=3e-4)
     axis.legend(title="against", title_fontsize=7, loc="lower left")
 
 
@@ -278,6 +279,7 @@ def _draw_split(axis: Any, split: dict[str, Any]) -> None:
     )
     page.guide(axis, (x[0], x[-2]), 1.0, split["points"][-2]["value"] * x[0] / x[-2] * 0.5, "$ε$")
     page.log_ticks(axis.xaxis, x)
+    axis.set_ylim(bottom=6e-4)
     axis.legend(loc="lower right")
 
 

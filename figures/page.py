@@ -71,7 +71,7 @@ def points(axes: Axes, x: ArrayLike, rows: Sequence[dict[str, float]], **look: A
 
 
 def log_ticks(axis: Axis, values: Sequence[float]) -> None:
-    """Ticks of a logarithmic axis at round values, written out."""
+    """Ticks of a logarithmic axis at the given values, written out."""
     axis.set_major_locator(FixedLocator(list(values)))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_locator(NullLocator())

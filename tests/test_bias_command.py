@@ -41,7 +41,8 @@ def test_the_error_in_the_document_is_the_distance_of_the_two_public_gradients(c
     couplings = np.array([[0.0, 0.7, -0.4], [0.7, 0.0, 0.5], [-0.4, 0.5, 0.0]])
     bias = np.array([0.1, -0.3, 0.2])
     path = network_file(couplings=couplings, bias=bias, outputs=np.array([2, 0]), target=np.array([1.0, 0.25]))
-    assert stochep.run(["bias", "--couplings", path, "--temperatures", "0.9", "--nudgings", "0.3", "--estimators", "one-sided", "--json"]) == 0  # fmt: skip
+    options = ["--temperatures", "0.9", "--nudgings", "0.3", "--estimators", "one-sided"]
+    assert stochep.run(["bias", "--couplings", path, *options, "--json"]) == 0
     row = json.loads(capsys.readouterr().out)["rows"][0]
     model, cost = Model(couplings, bias, 0.9), QuadraticCost([2, 0], [1.0, 0.25])
     target = exact_gradient(model, cost).couplings

@@ -223,7 +223,7 @@ def bias(
     temperatures: Annotated[tuple[float, ...], Parameter(consume_multiple=True, negative=())] = (0.25, 0.5, 1, 2, 4, 8),
     nudgings: Annotated[tuple[float, ...], Parameter(consume_multiple=True, negative=())] = (0.1, 0.5),
     estimators: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative=())] = (
-        "one-sided", "symmetric", "holomorphic", "onsager", "sampled",
+        "one-sided", "symmetric", "holomorphic", "onsager", "sampled", "leaky",
     ),
     couplings: str = "sk",
     size: int | None = None,
@@ -242,7 +242,8 @@ def bias(
     nudgings
         In the unit of the couplings, none zero.
     estimators
-        Mean field: one-sided, symmetric, holomorphic, onsager (symmetric); sampled: Glauber StochEP, coupled phases.
+        Mean field: one-sided, symmetric, holomorphic, onsager (symmetric); sampled: Glauber StochEP, coupled phases;
+        leaky: leaky spikes, coupled phases, cost on rates.
     couplings
         sk, ferromagnet, layered, or an .npz file with the arrays couplings and bias and, if wished, outputs and target.
     size

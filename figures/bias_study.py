@@ -128,7 +128,7 @@ def draw(data: dict[str, Any]) -> Figure:
     nudgings = sorted({row["nudging"] for row in data["rows"]})
     looks = {
         "one-sided": (page.MEAN_FIELD, ":"), "symmetric": (page.MEAN_FIELD, "-"), "holomorphic": (page.LINEAR, "--"),
-        "onsager": (page.ONSAGER, "-"), "sampled": (page.GLAUBER, ""),
+        "onsager": (page.ONSAGER, "-"), "sampled": (page.GLAUBER, "Glauber"), "leaky": (page.LEAKY, "leaky spikes"),
     }  # fmt: skip
     with page.style():
         figure, panels = page.page(1, len(nudgings), width=max(3.6, 2.6 * len(nudgings)), height=3.0)
@@ -142,16 +142,10 @@ def draw(data: dict[str, Any]) -> Figure:
                 ]  # fmt: skip
                 rows.sort(key=lambda row: row["temperature"])
                 x, y = [row["temperature"] for row in rows], [row["value"] for row in rows]
-                if rows and estimator == "sampled":
-                    page.points(panel, x, _drawable(rows), color=colour, label="Glauber, sampled, 95 %")
-                    panel.plot(
-                        x,
-                        [row["floor"] for row in rows],
-                        color=colour,
-                        linewidth=0.7,
-                        linestyle="--",
-                        label="its noise",
-                    )
+                if rows and estimator in SAMPLED:
+                    page.points(panel, x, _drawable(rows), color=colour, label=f"{line}, 95 %")
+                    noise = [row["floor"] for row in rows]
+                    panel.plot(x, noise, color=colour, linewidth=0.7, linestyle="--", label=f"noise of {line}")
                 elif rows:
                     panel.plot(x, y, color=colour, linestyle=line, marker=".", label=f"mean field, {estimator}")
             _shade_failures(panel, data["rows"])
@@ -160,7 +154,7 @@ def draw(data: dict[str, Any]) -> Figure:
                 page.log_ticks(panel.xaxis, temperatures)
         panels[0].set_ylabel("relative gradient error ‖ĝ − g‖/‖g‖")
         handles, labels = panels[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=3)
+        figure.legend(handles, labels, loc="outside lower center", ncols=2 if len(nudgings) == 1 else 4)
     return figure
 
 

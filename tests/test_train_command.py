@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import numba
 import pytest
 
 import stochep
@@ -18,13 +19,22 @@ TINY = [
 ]  # fmt: skip
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Tiny nets gain nothing from threads, and barriers are slow on a busy machine; the killed runs choose their own."""
+    before = numba.get_num_threads()
+    numba.set_num_threads(1)
+    yield
+    numba.set_num_threads(before)
+
+
 def command(out, *more):
     return ["train", str(EXPERIMENT), "--out", str(out), "--seed", "0", "--set", *TINY, *more]
 
 
 def killed(arguments, when, threads):
     """Start the command line and SIGKILL it as soon as `when()` is true; whether it was still running."""
-    environment = os.environ | {"NUMBA_NUM_THREADS": str(threads)}
+    environment = os.environ | {"NUMBA_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "passive"}
     process = subprocess.Popen(
         [sys.executable, "-m", "stochep", *arguments],
         env=environment,

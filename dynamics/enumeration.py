@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike
 
 from dynamics.kernel import kernel
 from meanfield.equations import firing_probability
-from meanfield.model import FloatArray, Gradient, Model, QuadraticCost, leak_vector, real_array
+from meanfield.model import FloatArray, Gradient, Model, QuadraticCost, leak_vector, real_array, whole_number
 from meanfield.response import symmetric_gradient
 
 MAX_UNITS = 24
@@ -298,7 +298,7 @@ def transition_matrix(model: Model, *, dynamics: str = "glauber", colours: Array
     if dynamics == "block":
         if colours is None:
             raise ValueError("dynamics 'block' needs colours: one 0 or 1 for each unit")
-        first = np.asarray(colours) == 0
+        first = _first_colour(model, colours)
         return _parallel_update(model, first) @ _parallel_update(model, ~first)
     singles = [_parallel_update(model, np.arange(model.size) == i) for i in range(model.size)]
     if dynamics == "glauber":
@@ -306,6 +306,18 @@ def transition_matrix(model: Model, *, dynamics: str = "glauber", colours: Array
     if dynamics == "systematic":
         return np.linalg.multi_dot(singles) if len(singles) > 1 else singles[0]
     raise ValueError(f"dynamics must be 'glauber', 'systematic', 'block' or 'little', got {dynamics!r}")
+
+
+def _first_colour(model: Model, colours: ArrayLike) -> np.ndarray:
+    """Where the colour is 0, (N,); refused when two units of one colour are coupled."""
+    values = np.asarray(colours)
+    if values.shape != (model.size,) or not np.isin(values, (0, 1)).all():
+        raise ValueError(f"colours must be one 0 or 1 for each of the {model.size} units, got {values.tolist()}")
+    inside = (model.couplings != 0) & (values[:, None] == values)
+    if inside.any():
+        i, j = (int(k) for k in np.argwhere(inside)[0])
+        raise ValueError(f"colours must differ for coupled units, but units {i} and {j} are both {values[i]}")
+    return values == 0
 
 
 def _parallel_update(model: Model, updated: np.ndarray) -> FloatArray:
@@ -321,7 +333,7 @@ def leaky_law(
     steps: int,
     start: ArrayLike | None = None,
     copies: int = 1,
-    biases: FloatArray | None = None,
+    biases: ArrayLike | None = None,
 ) -> tuple[FloatArray, FloatArray]:
     """(traces (M, steps + 1, N), probabilities (M,)) of the leaky chain from a fixed start over all its spike histories.
 
@@ -330,17 +342,26 @@ def leaky_law(
     law. M ≤ 2^22, else ValueError.
     """
     leaks = leak_vector(leak, model.size)
+    whole_number("steps", steps, 0)
+    whole_number("copies", copies, 1)
     if model.size * steps * math.log2(copies + 1) > math.log2(MAX_HISTORIES):
         raise ValueError(
             f"{model.size} units with {copies} copies over {steps} steps have {copies + 1}^{model.size * steps} spike "
             "histories, more than 2^22: use fewer steps, or sample(…, dynamics='leaky')"
         )
     begin = np.full(model.size, 0.5) if start is None else real_array("start", start, 1)
+    if begin.shape != (model.size,):
+        raise ValueError(f"start must have one trace per unit, ({model.size},), got shape {begin.shape}")
+    drift = np.tile(model.bias, (steps, 1)) if biases is None else real_array("biases", biases, 2)
+    if drift.shape != (steps, model.size):
+        raise ValueError(f"biases must have one row per step, ({steps}, {model.size}), got shape {drift.shape}")
+    if ((begin < 0) | (begin > 1)).any():
+        raise ValueError(f"start must be traces in [0, 1], got {begin[(begin < 0) | (begin > 1)][0]}")
     drives = np.array(list(itertools.product(range(copies + 1), repeat=model.size)), dtype=np.float64)[:, ::-1] / copies
     paths, probabilities = begin[None, None, :], np.ones(1)
     for t in range(steps):
         now = paths[:, -1]
-        field = now @ model.couplings + (model.bias if biases is None else biases[t])
+        field = now @ model.couplings + drift[t]
         branch = product_law(firing_probability(field, model.temperature), copies)
         following = (1 - leaks) * now[:, None, :] + leaks * drives
         probabilities = (probabilities[:, None] * branch).ravel()

@@ -59,7 +59,7 @@ def estimate_gradient(
     """EP gradient from `samples` independent replicas: (1/2β)(⟨∂E/∂θ⟩_β − ⟨∂E/∂θ⟩_{−β}) and its relatives.
 
     estimator: "symmetric"; "one-sided", against the free phase continued for steps_nudged; "random-sign", one-sided with a
-    fair sign of β per replica; "three-factor", −Cov(∂E/∂θ, C)/T from the free phase alone (no nudging, unbiased).
+    fair sign of β per replica; "three-factor", −Cov(∂E/∂θ, C)/T from the free phase alone (unbiased; no nudging, no nudged steps).
     The pair statistic is taken at the last step: z_i z_j for glauber and block, s_i s_j of the traces for leaky, and for
     little ½[z_i(t) z_j(t+1) + z_j(t) z_i(t+1)], whose two times thm:B7b requires.
     coupled=True: both phases start at the replica's free state and share uniforms and scan; False: each has a free phase
@@ -71,9 +71,7 @@ def estimate_gradient(
     setting = bind(model, dynamics, cost=cost, cost_on=cost_on, leak=leak, copies=copies, scan=scan)
     samples = whole_number("samples", samples, 2)
     free = _steps("steps_free", steps_free, setting)
-    nudged = (
-        1 if estimator == "three-factor" and steps_nudged is None else _steps("steps_nudged", steps_nudged, setting)
-    )
+    nudged = 1 if estimator == "three-factor" else _steps("steps_nudged", steps_nudged, setting, float(nudging or 0.0))
     checked_noise(seed, 0, free + nudged, 0, samples)
     with threadpool_limits(limits=1):
         if estimator == "three-factor":
@@ -100,12 +98,17 @@ def _check_request(dynamics: str, estimator: str, nudging: float | None) -> None
         raise ValueError(f"nudging must be finite and non-zero, got {nudging}: the {estimator} estimator divides by it")
 
 
-def _steps(name: str, value: int | None, setting: Setting) -> int:
+def _steps(name: str, value: int | None, setting: Setting, nudging: float = 0.0) -> int:
     if value is not None:
         return whole_number(name, value, 1)
+    slope = float(np.abs(setting.slope).max())
     try:
         return mixing_sweeps(
-            setting.model, dynamics=setting.dynamics, leak=float(setting.leak.min()), accuracy=MIXING_ACCURACY
+            setting.model,
+            dynamics=setting.dynamics,
+            leak=setting.leak,
+            accuracy=MIXING_ACCURACY,
+            nudging=nudging * slope,
         )
     except HypothesisError as error:
         raise ValueError(f"{name} must be given here: no mixing time is proven, {error}") from error

@@ -17,6 +17,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+# Waiting threads that spin would slow a small kernel many times on a busy machine; read when numba starts its threads.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 import numba
 from numba.core import config
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from meanfield.equations import firing_probability
-from meanfield.model import FloatArray, Model
+from meanfield.model import FloatArray, Model, leak_vector, whole_number
 
 MAX_UNITS = 2
 
@@ -31,11 +31,13 @@ class StationaryMoments(NamedTuple):
 def leaky_stationary(model: Model, *, leak: float | ArrayLike, copies: int = 1, nodes: int = 20) -> StationaryMoments:
     """Stationary mean and covariance of s ← (1−ε)s + ε·(mean of K spikes), by `nodes` Chebyshev nodes a unit.
 
-    *Holds when* the law is unique (κ_∞ < 1 suffices) and N ≤ 2, else ValueError. leak: number or (N,) in (0, 1].
+    *Holds when* N ≤ 2, else ValueError; the law is always unique (paper, lem:leaky-ergodic). leak: number or (N,) in (0, 1].
     """
     if model.size > MAX_UNITS:
         raise ValueError(f"collocation serves at most {MAX_UNITS} units, got {model.size}: use sample or leaky_law")
-    leaks = np.broadcast_to(np.asarray(leak, dtype=np.float64), (model.size,))
+    leaks = leak_vector(leak, model.size)
+    whole_number("copies", copies, 1)
+    whole_number("nodes", nodes, 2)
     points = 0.5 - 0.5 * np.cos(math.pi * (np.arange(nodes) + 0.5) / nodes)
     grid = np.stack(np.meshgrid(*[points] * model.size, indexing="ij"), axis=-1).reshape(-1, model.size)
     probability = firing_probability(model.local_field(grid), model.temperature)

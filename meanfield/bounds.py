@@ -183,11 +183,19 @@ def descent(model: Model, *, leak: float | ArrayLike) -> float | FloatArray:
     return factors if np.ndim(leak) else float(factors[0])
 
 
-def mixing_sweeps(model: Model, *, dynamics: str = "glauber", leak: float = 1.0, accuracy: float = 1e-3) -> int:
+def mixing_sweeps(
+    model: Model,
+    *,
+    dynamics: str = "glauber",
+    leak: float | ArrayLike = 1.0,
+    accuracy: float = 1e-3,
+    nudging: float = 0.0,
+) -> int:
     """Sweeps after which the law is within `accuracy` of the stationary one from any start.
 
     glauber: ⌈N ln(N/η)/(1 − ρ(C))⌉ updates, η the total variation (thm:B3); block and little: N ρ(C)^t ≤ η (thm:B7);
-    leaky: the ℓ₁ distance of coupled traces, N (1 − ε(1 − κ_a))^t ≤ η (thm:B5). Holds when ρ(C) < 1 (leaky: κ_a < 1).
+    leaky: the ℓ₁ distance of coupled traces, N √(ε_max/ε_min) (1 − ε_min(1 − κ_a))^t ≤ η (thm:B5); a nudge by the cost
+    on rates adds |nudging|/4T to κ_a, one on spikes nothing. leak: number or (N,). Holds when ρ(C) < 1 (leaky: κ_a < 1).
     """
     if dynamics not in ("glauber", "block", "little", "leaky"):
         raise ValueError(
@@ -197,8 +205,11 @@ def mixing_sweeps(model: Model, *, dynamics: str = "glauber", leak: float = 1.0,
         raise ValueError(f"accuracy must lie between 0 and 1, got {accuracy}")
     scale = math.log(model.size / accuracy)
     if dynamics == "leaky":
-        _require_absolute_gain(model)
-        rate = 1 - leak * (1 - model.absolute_gain)
+        leaks = leak_vector(leak, model.size)
+        gain = model.absolute_gain + abs(nudging) / (4 * model.temperature)
+        _require(gain < 1, "κ_a = ‖|J|‖₂/(4T)" + (" + |nudging|/(4T)" if nudging else ""), gain)
+        rate = 1 - float(leaks.min()) * (1 - gain)
+        scale += 0.5 * math.log(leaks.max() / leaks.min())
     else:
         rate = _require_dobrushin(model)
     if dynamics == "glauber":

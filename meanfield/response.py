@@ -10,7 +10,7 @@ import scipy.linalg
 from numpy.typing import ArrayLike
 
 from meanfield.equations import activity_variance, firing_curvature
-from meanfield.model import FloatArray, Gradient, Model, QuadraticCost
+from meanfield.model import FloatArray, Gradient, Model, QuadraticCost, leak_vector, whole_number
 from meanfield.solve import MeanFieldMap, fixed_point
 
 
@@ -70,7 +70,7 @@ def contraction_rate(model: Model, mean_activity: FloatArray, leak: float | Floa
 
     leak: ε in (0, 1], a number or (N,).
     """
-    steps = np.broadcast_to(np.asarray(leak, dtype=np.float64), (model.size,))
+    steps = leak_vector(leak, model.size)
     slope = activity_variance(mean_activity) / model.temperature
     return float(np.abs(np.linalg.eigvals(np.diag(1 - steps) + (steps * slope)[:, None] * model.couplings)).max())
 
@@ -84,12 +84,13 @@ def linear_noise(
     Mean shift: B⁻¹ · ½ σ''(h/T) ∘ diag(JΣJ)/T².
     *Holds when* the fixed point is locally stable (ValueError otherwise). leak: number or (N,) in (0, 1]. Paper: thm:B11.
     """
+    whole_number("copies", copies, 1)
     rate = contraction_rate(model, mean_activity, leak)
     if rate >= 1:
         raise ValueError(
             f"the fixed point is not stable: its local rate is {rate:.4g} ≥ 1; use a smaller leak or another start"
         )
-    steps = np.broadcast_to(np.asarray(leak, dtype=np.float64), (model.size,))
+    steps = leak_vector(leak, model.size)
     variance = activity_variance(mean_activity)
     system = np.eye(model.size) - variance[:, None] * model.couplings / model.temperature
     transition = np.eye(model.size) - steps[:, None] * system

@@ -359,16 +359,29 @@ def test_leaky_law_refuses_a_bad_leak(network, leak):
         leaky_law(network(2, 0.5, 0.0, 0), leak=leak, steps=2)
 
 
-UNCHECKED = pytest.mark.xfail(reason="leaky_law checks neither the shape nor the range of start")
-
-
-@pytest.mark.parametrize(
-    "start",
-    [[0.5, math.nan], *(pytest.param(start, marks=UNCHECKED) for start in ([0.5], [0.5, 1.5], [-0.5, 0.5]))],
-)
+@pytest.mark.parametrize("start", [[0.5, math.nan], [0.5], [0.5, 1.5], [-0.5, 0.5]])
 def test_leaky_law_refuses_a_bad_start(network, start):
     with pytest.raises(ValueError, match="start must"):
         leaky_law(network(2, 0.5, 0.0, 0), leak=0.5, steps=2, start=start)
+
+
+@pytest.mark.parametrize("biases", [[0.0, 0.0], np.zeros((2, 3)), np.zeros((3, 2)), [[0.0, math.nan], [0.0, 0.0]]])
+def test_leaky_law_refuses_bad_biases(network, biases):
+    with pytest.raises(ValueError, match="biases must"):
+        leaky_law(network(2, 0.5, 0.0, 0), leak=0.5, steps=2, biases=biases)
+
+
+@pytest.mark.parametrize(
+    ("colours", "message"),
+    [
+        ([0, 0, 1], "colours must differ for coupled units, but units 0 and 1 are both 0"),
+        ([0, 1], "colours must be one 0 or 1 for each of the 3 units, got [0, 1]"),
+        ([0, 1, 2], "colours must be one 0 or 1 for each of the 3 units, got [0, 1, 2]"),
+    ],
+)
+def test_block_transition_refuses_bad_colours(network, colours, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        transition_matrix(network(3, 0.5, 0.0, 0), dynamics="block", colours=colours)
 
 
 def test_too_many_histories_are_refused(network):

@@ -90,7 +90,6 @@ def test_three_units_are_too_many():
         leaky_stationary(Model(np.zeros((3, 3)), np.zeros(3)), leak=0.5)
 
 
-@pytest.mark.xfail(reason="leaky_stationary does not check leak: 1.5 and nan give moments, 0 a LinAlgError")
 @pytest.mark.parametrize("leak", [0.0, 1.5, math.nan, [0.5, 0.5, 0.5]])
 def test_bad_leak_is_refused(leak):
     with pytest.raises(ValueError, match="leak must"):

@@ -518,3 +518,19 @@ def test_bias_of_too_few_points_is_refused(points):
 def test_mixing_refuses_a_bad_argument(arguments):
     with pytest.raises(ValueError, match=f"{next(iter(arguments))} must .*got"):
         bounds.mixing_sweeps(PAIR, **arguments)
+
+
+@given(size=st.integers(2, 8), gain=GAINS, seed=SEEDS)
+def test_leaky_mixing_with_mixed_leaks_bounds_the_coupling_matrix(network, size, gain, seed):
+    model, leaks = network(size, gain, 0.0, seed), np.random.default_rng(seed).uniform(0.05, 1.0, size=size)
+    nudging = 0.5 * 4 * model.temperature * (1 - model.absolute_gain)
+    sweeps = bounds.mixing_sweeps(model, dynamics="leaky", leak=leaks, accuracy=0.01, nudging=nudging)
+    # the coupling of shared uniforms contracts by G, with the nudged outputs (here all units) gaining |β|/4T
+    slopes = np.abs(model.couplings) / (4 * model.temperature) + nudging / (4 * model.temperature) * np.eye(size)
+    coupling = np.diag(1 - leaks) + leaks[:, None] * slopes
+    assert (np.linalg.matrix_power(coupling, sweeps) @ np.ones(size)).sum() <= 0.01
+
+
+def test_leaky_mixing_refuses_a_nudge_that_breaks_the_contraction():
+    with pytest.raises(HypothesisError, match=r"\+ \|nudging\|/\(4T\) < 1, got 1.01"):
+        bounds.mixing_sweeps(Model([[0, 2.0], [2.0, 0]], [0, 0]), dynamics="leaky", leak=0.2, nudging=2.04)

@@ -169,7 +169,6 @@ def test_linear_noise_refuses_an_unstable_point():
         linear_noise(Model([[0, 8.0], [8.0, 0]], [-4.0, -4.0]), np.array([0.5, 0.5]), 0.2)
 
 
-@pytest.mark.xfail(reason="linear_noise and contraction_rate do not check leak")
 @pytest.mark.parametrize("leak", [0.0, -0.1, 1.5, math.nan, [0.5, 0.5, 0.5]])
 @pytest.mark.parametrize("function", [linear_noise, contraction_rate])
 def test_bad_leak_is_refused(function, leak):
@@ -177,7 +176,6 @@ def test_bad_leak_is_refused(function, leak):
         function(Model([[0, 1.0], [1.0, 0]], [0.0, 0.0]), np.array([0.6, 0.6]), leak)
 
 
-@pytest.mark.xfail(reason="linear_noise does not check copies")
 @pytest.mark.parametrize("copies", [0, -1, 1.5])
 def test_bad_copies_are_refused(copies):
     with pytest.raises(ValueError, match=f"copies must be a whole number of at least 1, got {copies}"):

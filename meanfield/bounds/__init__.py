@@ -1,0 +1,38 @@
+"""Every closed-form bound, with its hypotheses tested before it answers.
+
+Main results: the spikes' laws (gibbs), leaky spikes (leaky), finite nudging (nudging).
+
+Letters: κ = ‖J‖₂/(4T), κ_a = ‖|J|‖₂/(4T), κ_∞ = ‖J‖_∞/(4T), C = tanh(|J|/(4T)), D = (I − C)⁻¹, ε the leak, K the spiking
+copies of a neuron. A bound outside its hypotheses raises HypothesisError naming the one that failed.
+"""
+
+from meanfield.bounds.gibbs import covariance, gibbs_mean_error, little_covariance, little_mean_error, mixing_sweeps
+from meanfield.bounds.leaky import (
+    best_leak,
+    descent,
+    drift_lag,
+    leaky_covariance,
+    leaky_covariance_matrix,
+    leaky_deviation,
+    leaky_mean_error,
+    leaky_tracking,
+)
+from meanfield.bounds.nudging import estimator_bias, holomorphy_radius
+
+__all__ = [
+    "best_leak",
+    "covariance",
+    "descent",
+    "drift_lag",
+    "estimator_bias",
+    "gibbs_mean_error",
+    "holomorphy_radius",
+    "leaky_covariance",
+    "leaky_covariance_matrix",
+    "leaky_deviation",
+    "leaky_mean_error",
+    "leaky_tracking",
+    "little_covariance",
+    "little_mean_error",
+    "mixing_sweeps",
+]

@@ -19,8 +19,8 @@ from meanfield.model import FloatArray, Model, leak_vector, whole_number
 def leaky_tracking(model: Model, *, leak: float | ArrayLike, steps: int | None = None, copies: int = 1) -> float:
     """E‖s_t − m_t‖² ≤ (ε²N/4K)(1 − ρ^{2t})/(1 − ρ²), ρ = 1 − ε(1 − κ), from the same start; steps None: stationary.
 
-    Leaks (N,): max_i(ε_i q_i) Σ_i ε_i/(4K q_i) · (1 − q^{2t})/(1 − q²), q_i = 1 − ε_i(1 − κ'), q = max q_i, at the best
-    κ' ∈ [κ, 1): the theorem only asks ‖J‖₂ ≤ 4Tκ', and κ' > κ keeps a unit of leak 1 from a vanishing q_i.
+    Leaks (N,): max_i(ε_i q_i) Σ_i ε_i/(4K q_i) · (1 − q^{2t})/(1 − q²), q_i = 1 − ε_i(1 − κ'), q = max q_i, at the best of
+    100 κ' ∈ [κ, 1): the theorem only asks ‖J‖₂ ≤ 4Tκ', and κ' > κ keeps a unit of leak 1 from a vanishing q_i.
     Holds when κ < 1; at finite t with one leak for every κ, the fraction read as Σ_{k<t} ρ^{2k}. Paper: thm:B4.
     """
     leaks = leak_vector(leak, model.size)

@@ -150,12 +150,22 @@ def check(*, data_dir: Path | None = None) -> int:
     return code
 
 
+def _unknown(labels: tuple[str, ...]) -> str | None:
+    """The sentence for the first label that no claim has."""
+    from proofs_numeric import CLAIMS
+
+    missing = [label for label in labels if label not in CLAIMS]
+    return f"no claim {missing[0]!r}: the labels are {', '.join(CLAIMS)}" if missing else None
+
+
 @claims.command(name="list")
-def list_claims(*, json: Annotated[bool, Parameter(negative=())] = False) -> int:
-    """Name every claim with its kind, its hypotheses and its statement.
+def list_claims(*labels: str, json: Annotated[bool, Parameter(negative=())] = False) -> int:
+    """State claims, all of them when none is named, with kind and hypotheses.
 
     Parameters
     ----------
+    labels
+        For instance A4 B7b.
     json
         One JSON document on stdout.
     """
@@ -163,8 +173,11 @@ def list_claims(*, json: Annotated[bool, Parameter(negative=())] = False) -> int
 
     from proofs_numeric import CLAIMS
 
+    if unknown := _unknown(labels):
+        return _refuse(unknown)
     fields = ("label", "title", "kind", "means", "hypotheses", "statement")
-    records = [{name: getattr(claim, name) for name in fields} for claim in CLAIMS.values()]
+    chosen = [claim for label, claim in CLAIMS.items() if not labels or label in labels]
+    records = [{name: getattr(claim, name) for name in fields} for claim in chosen]
     if json:
         print(msgspec.json.encode(records).decode())
         return 0
@@ -197,8 +210,8 @@ def check_claims(
 
     from proofs_numeric import CLAIMS, check
 
-    if unknown := [label for label in labels if label not in CLAIMS]:
-        return _refuse(f"no claim {unknown[0]!r}: the labels are {', '.join(CLAIMS)}")
+    if unknown := _unknown(labels):
+        return _refuse(unknown)
     if instances is not None and instances < 1:
         return _refuse(f"instances must be at least 1, got {instances}")
     if seed < 0:
@@ -262,7 +275,7 @@ def bias(
     import msgspec
     from rich.console import Console
 
-    from dynamics.provenance import provenance
+    from dynamics.provenance import make_writable, provenance
     from figures import bias_study, networks, page
 
     try:
@@ -272,9 +285,9 @@ def bias(
                 return _refuse(f"--size {size} contradicts {couplings} of {network.size} units: leave it out")
         else:
             network = networks.family(couplings, 12 if size is None else size, seed)
-        if out is not None and not out.is_dir() and any(place.is_file() for place in (out, *out.parents)):
-            return _refuse(f"--out must be a folder, got {out}: a file is in its place")
         bias_study.checked(network, temperatures, nudgings, estimators, samples, reference)
+        if out is not None:
+            make_writable(out)
         with _bar(f"bias of {network.name}, N = {network.size}") as report:
             result = bias_study.compute(
                 network, temperatures=temperatures, nudgings=nudgings, estimators=estimators, samples=samples, seed=seed,
@@ -313,12 +326,15 @@ def figures(*names: str, out: Path = Path("figures/out")) -> int:
     """
     from importlib import import_module
 
+    from dynamics.provenance import make_writable
     from figures import NAMES, page
 
     if unknown := [name for name in names if name not in NAMES]:
         return _refuse(f"no figure {unknown[0]!r}: the names are {', '.join(NAMES)}")
-    if not out.is_dir() and any(place.is_file() for place in (out, *out.parents)):
-        return _refuse(f"--out must be a folder, got {out}: a file is in its place")
+    try:
+        make_writable(out)
+    except ValueError as error:
+        return _refuse(error)
     for name in [name for name in NAMES if not names or name in names]:
         script = import_module(f"figures.{name}")
         try:

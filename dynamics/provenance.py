@@ -1,6 +1,6 @@
 """What a result was made with: versions, processor, threads, commit. No host name, no path.
 
-Main results: provenance, write_json, write_atomically, SCHEMA_VERSION.
+Main results: provenance, make_writable, write_json, write_atomically, SCHEMA_VERSION.
 """
 
 from __future__ import annotations
@@ -36,6 +36,16 @@ def provenance() -> dict[str, Any]:
         "commit": commit,
         "dirty": dirty,
     }
+
+
+def make_writable(folder: Path) -> None:
+    """Make a folder before the work whose results go there; ValueError when it cannot be made or written to."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"{folder} cannot be made: {error.strerror}; choose another --out") from error
+    if not os.access(folder, os.W_OK):
+        raise ValueError(f"{folder} cannot be written to; choose another --out")
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -151,7 +151,9 @@ def test_a_bad_network_file_is_named_with_what_is_wrong(capsys, tmp_path, networ
 def test_a_file_in_place_of_the_folder_is_refused_before_any_work(capsys, tmp_path):
     (tmp_path / "taken").write_text("", encoding="utf-8")
     for command in (["bias"], ["figures"]):
-        assert "file is in its place" in refusal(capsys, *command, "--out", str(tmp_path / "taken"))
+        assert "taken cannot be made: File exists; choose another --out" in refusal(
+            capsys, *command, "--out", str(tmp_path / "taken")
+        )
 
 
 def test_an_unknown_figure_is_answered_with_the_names(capsys):

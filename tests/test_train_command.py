@@ -85,7 +85,7 @@ def test_stdout_carries_one_line_a_seed_or_one_document(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["training.epoch=2"], "unknown key training.epoch: did you mean epochs?"),
+        (["training.epoch=2"], "unknown key training.epoch: did you mean training.epochs?"),
         (["network.temperature=0"], "network.temperature: expected `float` > 0.0, got 0"),
         (["network.layers=[3, 10]", "network.scales=[1.0]", "training.rates=[1.0]"], "got [3, 10]"),
         (["--sede", "3"], "--sede"),

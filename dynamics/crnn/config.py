@@ -186,10 +186,12 @@ def _sentence(message: str, raw: dict[str, Any]) -> str:
 
 
 def _nearest(key: str) -> str:
-    tables = (Experiment, DataTable, NetworkTable, Deterministic, Stochastic, Implicit, TrainingTable, InferenceTable)
-    known = sorted({name for table in tables for name in table.__struct_fields__})
-    close = difflib.get_close_matches(key, known, n=1)
-    return f"did you mean {close[0]}?" if close else "remove it"
+    rules = (Deterministic, Stochastic, Implicit)
+    tables = [("", Experiment), ("data.", DataTable), ("network.", NetworkTable), *(("rule.", rule) for rule in rules)]
+    tables += [("training.", TrainingTable), ("inference.", InferenceTable)]
+    known = {name: prefix + name for prefix, table in tables for name in table.__struct_fields__}
+    close = difflib.get_close_matches(key, sorted(known), n=1)
+    return f"did you mean {known[close[0]]}?" if close else "remove it"
 
 
 def _check_together(experiment: Experiment) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import io
 import math
-import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -27,7 +26,7 @@ from dynamics.crnn.config import Experiment, Stochastic, fingerprint
 from dynamics.crnn.learning import gradient, respond
 from dynamics.crnn.network import STREAM_INFERENCE, Network, Spiking
 from dynamics.datasets import Data, Images, load
-from dynamics.provenance import provenance, write_atomically, write_json
+from dynamics.provenance import make_writable, provenance, write_atomically, write_json
 from meanfield.model import FloatArray
 
 CONFIDENCE = 0.95
@@ -97,7 +96,7 @@ def prepare(experiment: Experiment, out: Path, *, resume: bool = False) -> list[
         saved = checkpoint.newest(run.folder / "checkpoints", run.key) if resume else None
         runs.append(run if saved is None else replace(run, state=State(**saved)))
     for run in runs:
-        _make_writable(run.folder)
+        make_writable(run.folder)
     return runs
 
 
@@ -205,12 +204,3 @@ def _write_weights(path: Path, network: Network) -> None:
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **{name: array.astype(np.float32) for name, array in arrays.items()})
     write_atomically(path, buffer.getvalue())
-
-
-def _make_writable(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ValueError(f"{folder} cannot be made: {error.strerror}; choose another --out") from error
-    if not os.access(folder, os.W_OK):
-        raise ValueError(f"{folder} cannot be written to; choose another --out")

@@ -15,7 +15,7 @@ STOCHASTIC = ROOT / "experiments" / "digits_stochastic.toml"
 @pytest.mark.parametrize(
     ("override", "sentence"),
     [
-        ("training.epoch=3", r"unknown key training\.epoch: did you mean epochs\?"),
+        ("training.epoch=3", r"unknown key training\.epoch: did you mean training\.epochs\?"),
         ("colour=3", r"unknown key colour: remove it"),
         ("rule.tolerance=1e-3", r"unknown key rule\.tolerance"),
         ("network.temperature=-1", r"network\.temperature: expected `float` > 0\.0, got -1"),

@@ -12,11 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from meanfield.bounds.hypotheses import require, require_absolute_gain, require_dobrushin
-from meanfield.equations import activity_variance, firing_curvature, firing_probability
+from meanfield.bounds.ranges import largest_curvature, largest_slope
 from meanfield.model import FloatArray, Model, leak_vector
-
-# Where |σ''| is largest.
-CURVATURE_PEAK = math.log(2 + math.sqrt(3))
 
 
 def covariance(model: Model) -> FloatArray:
@@ -82,31 +79,10 @@ def mixing_sweeps(
     return max(1, math.ceil(scale / -math.log(rate))) if rate > 0 else 1
 
 
-def _field_ranges(model: Model) -> tuple[FloatArray, FloatArray]:
-    """Least and greatest h_i/T over all states, (N,) each."""
-    low = (model.bias + np.minimum(model.couplings, 0).sum(axis=1)) / model.temperature
-    high = (model.bias + np.maximum(model.couplings, 0).sum(axis=1)) / model.temperature
-    return low, high
-
-
-def _largest_slope(model: Model) -> FloatArray:
-    """ℓ_i = max σ' over the fields of unit i, which is also the largest m_i(1 − m_i) there, (N,)."""
-    return activity_variance(firing_probability(np.clip(0.0, *_field_ranges(model)), 1.0))
-
-
-def _largest_curvature(model: Model) -> FloatArray:
-    """k_i = max|σ''| over the fields of unit i, (N,): at ±CURVATURE_PEAK, else at the end nearest to one of them."""
-    low, high = _field_ranges(model)
-    probability = firing_probability(
-        np.stack([np.clip(peak, low, high) for peak in (-CURVATURE_PEAK, CURVATURE_PEAK)]), 1.0
-    )
-    return np.abs(firing_curvature(probability, 1.0)).max(axis=0)
-
-
 def _covariance(model: Model, influence: FloatArray) -> FloatArray:
     require_dobrushin(model)
     propagated = np.linalg.inv(np.eye(model.size) - influence)
-    diagonal, variance = np.diagonal(propagated), _largest_slope(model)
+    diagonal, variance = np.diagonal(propagated), largest_slope(model)
     return np.minimum.outer(variance, variance) * propagated / np.maximum.outer(diagonal, diagonal)
 
 
@@ -114,6 +90,6 @@ def _mean_error(model: Model, spread: FloatArray) -> FloatArray:
     absolute, temperature = np.abs(model.couplings), model.temperature
     variance = np.einsum("ij,jk,ki->i", absolute, spread, absolute)
     cubic = (np.abs(model.bias) + 4 / 3 * absolute.sum(axis=1)) / (16 * temperature**3)
-    residual = np.minimum(_largest_curvature(model) / (2 * temperature**2), cubic) * variance
-    propagator = np.eye(model.size) - _largest_slope(model)[:, None] * absolute / temperature
+    residual = np.minimum(largest_curvature(model) / (2 * temperature**2), cubic) * variance
+    propagator = np.eye(model.size) - largest_slope(model)[:, None] * absolute / temperature
     return np.linalg.solve(propagator, residual)

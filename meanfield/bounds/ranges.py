@@ -1,0 +1,57 @@
+"""What the fields of a unit can be over all states, and the extremes of σ's derivatives there.
+
+Main results: field_ranges, largest_slope, largest_curvature, largest_third, largest_influence (lem:S3, thm:C6b).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from meanfield.equations import activity_variance, firing_curvature, firing_probability, firing_third
+from meanfield.model import FloatArray, Model
+
+# Where |σ''| is largest, and where |σ‴| has its lower peaks (its largest is at 0).
+CURVATURE_PEAK = math.log(2 + math.sqrt(3))
+THIRD_PEAK = math.log((math.sqrt(3) + math.sqrt(2)) / (math.sqrt(3) - math.sqrt(2)))
+
+
+def field_ranges(model: Model) -> tuple[FloatArray, FloatArray]:
+    """Least and greatest h_i/T over all states, (N,) each."""
+    low = (model.bias + np.minimum(model.couplings, 0).sum(axis=1)) / model.temperature
+    high = (model.bias + np.maximum(model.couplings, 0).sum(axis=1)) / model.temperature
+    return low, high
+
+
+def largest_slope(model: Model) -> FloatArray:
+    """ℓ_i = max σ' over the fields of unit i, which is also the largest m_i(1 − m_i) there, (N,)."""
+    return activity_variance(firing_probability(np.clip(0.0, *field_ranges(model)), 1.0))
+
+
+def largest_curvature(model: Model) -> FloatArray:
+    """k_i = max|σ''| over the fields of unit i, (N,)."""
+    return _largest(model, firing_curvature, (-CURVATURE_PEAK, CURVATURE_PEAK))
+
+
+def largest_third(model: Model) -> FloatArray:
+    """k'_i = max|σ‴| over the fields of unit i, (N,)."""
+    return _largest(model, firing_third, (-THIRD_PEAK, 0.0, THIRD_PEAK))
+
+
+def largest_influence(model: Model) -> FloatArray:
+    """C_ij = max |σ(x + J_ij/T) − σ(x)| over the fields x that unit i can have with z_j = 0, (N, N); at most tanh(|J_ij|/4T)."""
+    scaled = model.couplings / model.temperature
+    low, high = field_ranges(model)
+    # |σ(x + A) − σ(x)| grows towards x = −A/2 from both sides
+    nearest = np.clip(-scaled / 2, low[:, None] - np.minimum(scaled, 0), high[:, None] - np.maximum(scaled, 0))
+    return np.abs(firing_probability(nearest + scaled, 1.0) - firing_probability(nearest, 1.0))
+
+
+def _largest(model: Model, derivative: Callable[..., Any], peaks: tuple[float, ...]) -> FloatArray:
+    """max|derivative| over each unit's fields: at a peak inside, else at the end nearest to one."""
+    low, high = field_ranges(model)
+    candidates = np.stack([np.clip(peak, low, high) for peak in peaks])
+    return np.abs(derivative(firing_probability(candidates, 1.0), 1.0)).max(axis=0)

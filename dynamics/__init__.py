@@ -2,19 +2,24 @@
 
 from dynamics.enumeration import ExactLaw, exact_gradient, exact_law, leaky_law, transition_matrix
 from dynamics.estimators import Estimate, estimate_gradient
+from dynamics.exact_nudging import CostLaw, cost_law, exact_equilibrium_gradient, nudging_series
 from dynamics.phases import Samples, relax, sample
 from dynamics.transfer import StationaryMoments, leaky_stationary
 
 __all__ = [
+    "CostLaw",
     "Estimate",
     "ExactLaw",
     "Samples",
     "StationaryMoments",
+    "cost_law",
     "estimate_gradient",
+    "exact_equilibrium_gradient",
     "exact_gradient",
     "exact_law",
     "leaky_law",
     "leaky_stationary",
+    "nudging_series",
     "relax",
     "sample",
     "transition_matrix",

@@ -212,6 +212,11 @@ class ExactLaw:
     @cached_property
     def probabilities(self) -> FloatArray:
         """(2^N,) computed on first access; bit i of the index is z_i."""
+        logarithms = self.log_probabilities()
+        return np.exp(logarithms, out=logarithms)
+
+    def log_probabilities(self) -> FloatArray:
+        """(2^N,), finite where the probabilities underflow; computed at every call."""
         size = self._model.size
         weights = np.empty(1 << size)
         temperature = self._model.temperature
@@ -219,7 +224,7 @@ class ExactLaw:
             self._model.couplings / temperature, self._bias / temperature, self._little, min(size, LOW_UNITS), weights
         )
         weights -= self.log_partition
-        return np.exp(weights, out=weights)
+        return weights
 
 
 def exact_law(
@@ -234,7 +239,7 @@ def exact_law(
         raise ValueError(
             f"dynamics must be 'gibbs' or 'little', got {dynamics!r}: only these have a law in closed form"
         )
-    _check_enumerable(model, MAX_UNITS)
+    check_enumerable(model, MAX_UNITS)
     bias = nudged_bias(model, cost, nudging)
     little = dynamics == "little"
     reference, total, matrix = _moments(model, bias, little)
@@ -249,7 +254,7 @@ def exact_gradient(model: Model, cost: QuadraticCost, *, cost_on: str = "spikes"
     cost_on "spikes": ⟨C(z)⟩, C(z) = ½‖z_o − y‖². "rates": the loss ½‖E z_o − y‖², whose gradient is that of a linear cost
     with slopes E z_o − y. Paper: thm:C5.
     """
-    _check_enumerable(model, MAX_UNITS)
+    check_enumerable(model, MAX_UNITS)
     slope, offset = cost.force(model.size, cost_on)
     _, total, matrix = _moments(model, model.bias, False)
     mean = np.diagonal(matrix) / total
@@ -292,7 +297,7 @@ def transition_matrix(model: Model, *, dynamics: str = "glauber", colours: Array
     "glauber": one update of a uniformly chosen site; "systematic": one sweep over sites 0 … N−1; "little": all at once;
     "block": the units of colour 0 at once, then those of colour 1 (colours (N,) of 0 and 1, no coupling within one).
     """
-    _check_enumerable(model, MAX_TRANSITION_UNITS)
+    check_enumerable(model, MAX_TRANSITION_UNITS)
     if dynamics == "little":
         return _parallel_update(model, np.ones(model.size, dtype=bool))
     if dynamics == "block":
@@ -370,7 +375,7 @@ def leaky_law(
     return paths, probabilities
 
 
-def _check_enumerable(model: Model, limit: int) -> None:
+def check_enumerable(model: Model, limit: int) -> None:
     if model.size > limit:
         raise ValueError(
             f"{model.size} units have 2^{model.size} states, too many to enumerate (limit {limit} units): "

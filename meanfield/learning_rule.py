@@ -1,6 +1,6 @@
 """Equilibrium propagation at mean-field fixed points: the gradient from differences of nudged statistics.
 
-Main results: equilibrium_gradient (thm:C1, thm:C2, thm:C3, thm:C7).
+Main results: equilibrium_gradient (thm:C1, thm:C2, thm:C3, thm:C7), contrast.
 """
 
 from __future__ import annotations
@@ -38,12 +38,7 @@ def equilibrium_gradient(
     *Holds when* I − VJ/T is invertible at m*; the nudge acts inside σ. nudging: β ≠ 0, in the unit of the couplings.
     Raises ValueError on bad input, ConvergenceError when a nudged fixed point is lost.
     """
-    if estimator not in ESTIMATORS:
-        raise ValueError(f"estimator must be one of {', '.join(ESTIMATORS)}, got {estimator!r}")
-    if not (np.isrealobj(nudging) and np.isfinite(nudging)) or nudging == 0:
-        raise ValueError(f"nudging must be a finite non-zero real number, got {nudging}: the estimators divide by it")
-    if points < 2:
-        raise ValueError(f"points must be at least 2, got {points}: two points are the symmetric estimator")
+    strengths, weights = contrast(nudging, estimator, points)
     free = fixed_point(model, start=start, correction=correction, method="newton").value
 
     def statistic(strength: complex) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -51,20 +46,30 @@ def equilibrium_gradient(
         mean = continued_fixed_point(mapping, free, CONTINUATION * model.temperature)
         return _statistic(model, mean, mapping.onsager)
 
-    if estimator == "holomorphic":
-        radius = abs(nudging)
-        phases = np.exp(2j * np.pi * np.arange(points) / points)
-        weights = 1 / (points * radius * phases)
-        terms = [statistic(complex(radius * phase)) for phase in phases]
-    else:
-        strengths = (nudging, 0.0) if estimator == "one-sided" else (nudging, -nudging)
-        weights = np.array([1.0, -1.0]) / (strengths[0] - strengths[1])
-        terms = [statistic(strength) for strength in strengths]
+    terms = [statistic(strength) for strength in strengths.tolist()]
     couplings = sum(weight * term[0] for weight, term in zip(weights, terms, strict=True))
     bias = sum(weight * term[1] for weight, term in zip(weights, terms, strict=True))
     couplings, bias = np.real(couplings).copy(), np.real(bias).copy()
     np.fill_diagonal(couplings, 0.0)
     return Gradient(couplings, bias)
+
+
+def contrast(nudging: float, estimator: str, points: int = 8) -> tuple[NDArray[Any], NDArray[Any]]:
+    """The nudgings β_k and weights w_k of the estimate Σ_k w_k g(β_k) of g'(0); Σ_k w_k = 0, Σ_k w_k β_k = 1.
+
+    "one-sided": (β, 0); "symmetric": (β, −β); "holomorphic": |β|e^{2πik/N}, N = points, complex. Raises ValueError on bad input.
+    """
+    if estimator not in ESTIMATORS:
+        raise ValueError(f"estimator must be one of {', '.join(ESTIMATORS)}, got {estimator!r}")
+    if not (np.isrealobj(nudging) and np.isfinite(nudging)) or nudging == 0:
+        raise ValueError(f"nudging must be a finite non-zero real number, got {nudging}: the estimators divide by it")
+    if points < 2:
+        raise ValueError(f"points must be at least 2, got {points}: two points are the symmetric estimator")
+    if estimator == "holomorphic":
+        phases = np.exp(2j * np.pi * np.arange(points) / points)
+        return abs(nudging) * phases, 1 / (points * abs(nudging) * phases)
+    strengths = np.array([nudging, 0.0 if estimator == "one-sided" else -nudging])
+    return strengths, np.array([1.0, -1.0]) / (strengths[0] - strengths[1])
 
 
 def _statistic(model: Model, mean: NDArray[Any], onsager: bool) -> tuple[NDArray[Any], NDArray[Any]]:

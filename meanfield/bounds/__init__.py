@@ -1,12 +1,13 @@
 """Every closed-form bound, with its hypotheses tested before it answers.
 
-Main results: the spikes' laws (gibbs), leaky spikes (leaky), finite nudging (nudging).
+Main results: the spikes' laws (gibbs), leaky spikes (leaky), gradients (gradients), finite nudging (nudging).
 
 Letters: κ = ‖J‖₂/(4T), κ_a = ‖|J|‖₂/(4T), κ_∞ = ‖J‖_∞/(4T), C = tanh(|J|/(4T)), D = (I − C)⁻¹, ε the leak, K the spiking
 copies of a neuron. A bound outside its hypotheses raises HypothesisError naming the one that failed.
 """
 
 from meanfield.bounds.gibbs import covariance, gibbs_mean_error, little_covariance, little_mean_error, mixing_sweeps
+from meanfield.bounds.gradients import gradient_error
 from meanfield.bounds.leaky import (
     best_leak,
     descent,
@@ -26,6 +27,7 @@ __all__ = [
     "drift_lag",
     "estimator_bias",
     "gibbs_mean_error",
+    "gradient_error",
     "holomorphy_radius",
     "leaky_covariance",
     "leaky_covariance_matrix",

@@ -24,6 +24,8 @@ from meanfield.model import FloatArray, Gradient, Model, QuadraticCost, leak_vec
 from meanfield.response import symmetric_gradient
 
 MAX_UNITS = 24
+# Little's statistics of successive states are sums over states times units squared.
+MAX_PARALLEL_UNITS = 16
 MAX_TRANSITION_UNITS = 10
 MAX_HISTORIES = 1 << 22
 LOW_UNITS = 12
@@ -235,11 +237,7 @@ def exact_law(
     With a cost, E + nudging · C(z) with C on spikes: the bias becomes b − nudging · c, c = ½ − y on the outputs.
     N ≤ 24, else ValueError. Paper: thm:B1, thm:B2.
     """
-    if dynamics not in ("gibbs", "little"):
-        raise ValueError(
-            f"dynamics must be 'gibbs' or 'little', got {dynamics!r}: only these have a law in closed form"
-        )
-    check_enumerable(model, MAX_UNITS)
+    check_law(model, dynamics, MAX_UNITS)
     bias = nudged_bias(model, cost, nudging)
     little = dynamics == "little"
     reference, total, matrix = _moments(model, bias, little)
@@ -248,13 +246,16 @@ def exact_law(
     return ExactLaw(mean, second - np.outer(mean, mean), reference + math.log(total), model, bias, little)
 
 
-def exact_gradient(model: Model, cost: QuadraticCost, *, cost_on: str = "spikes") -> Gradient:
-    """∂⟨C⟩/∂θ = −(1/T) Cov(∂E/∂θ, C) under exp(−E/T), by enumeration; N ≤ 24, else ValueError.
+def exact_gradient(model: Model, cost: QuadraticCost, *, cost_on: str = "spikes", dynamics: str = "gibbs") -> Gradient:
+    """∂⟨C⟩/∂θ = −(1/T) Cov(∂E/∂θ, C) under exp(−E/T), or of Little's own loss (dynamics "little"), by enumeration.
 
     cost_on "spikes": ⟨C(z)⟩, C(z) = ½‖z_o − y‖². "rates": the loss ½‖E z_o − y‖², whose gradient is that of a linear cost
-    with slopes E z_o − y. Paper: thm:C5.
+    with slopes E z_o − y. Little: (1/2T) Cov(z_i(t+1)z_j(t) + z_j(t+1)z_i(t), c·z(t) + c·z(t+1)). N ≤ 24, Little 16, else
+    ValueError. Paper: thm:C5, thm:C5b.
     """
-    check_enumerable(model, MAX_UNITS)
+    check_law(model, dynamics)
+    if dynamics == "little":
+        return _little_gradient(model, cost, cost_on)
     slope, offset = cost.force(model.size, cost_on)
     _, total, matrix = _moments(model, model.bias, False)
     mean = np.diagonal(matrix) / total
@@ -263,6 +264,27 @@ def exact_gradient(model: Model, cost: QuadraticCost, *, cost_on: str = "spikes"
     _, _, tilted = _moments(model, model.bias, False, linear, float(linear @ mean))
     covariance = tilted / total / model.temperature
     return symmetric_gradient(np.triu(covariance, 1), np.diagonal(covariance).copy())
+
+
+def _little_gradient(model: Model, cost: QuadraticCost, cost_on: str) -> Gradient:
+    slope, offset = cost.force(model.size, cost_on)
+    law, states = exact_law(model, dynamics="little"), all_states(model.size)
+    linear = slope * law.mean + offset
+    firing = firing_probability(model.local_field(states), model.temperature)
+    # E[z'_i f(z, z') | z] with f = c·z + c·z' − 2E c·z, the next spikes z' independent Bern(p(z))
+    centred = states @ linear + firing @ linear - 2 * linear @ law.mean
+    following = firing * (centred[:, None] + linear * (1 - firing))
+    one_way = (states * law.probabilities[:, None]).T @ following / (2 * model.temperature)
+    return symmetric_gradient(one_way, (law.probabilities * centred) @ states / model.temperature)
+
+
+def check_law(model: Model, dynamics: str, largest_parallel: int = MAX_PARALLEL_UNITS) -> None:
+    """Refuse a dynamics without a law in closed form, or a network too large to enumerate under it."""
+    if dynamics not in ("gibbs", "little"):
+        raise ValueError(
+            f"dynamics must be 'gibbs' or 'little', got {dynamics!r}: only these have a law in closed form"
+        )
+    _check_enumerable(model, MAX_UNITS if dynamics == "gibbs" else largest_parallel)
 
 
 def nudged_bias(model: Model, cost: QuadraticCost | None, nudging: float) -> FloatArray:
@@ -297,7 +319,7 @@ def transition_matrix(model: Model, *, dynamics: str = "glauber", colours: Array
     "glauber": one update of a uniformly chosen site; "systematic": one sweep over sites 0 … N−1; "little": all at once;
     "block": the units of colour 0 at once, then those of colour 1 (colours (N,) of 0 and 1, no coupling within one).
     """
-    check_enumerable(model, MAX_TRANSITION_UNITS)
+    _check_enumerable(model, MAX_TRANSITION_UNITS)
     if dynamics == "little":
         return _parallel_update(model, np.ones(model.size, dtype=bool))
     if dynamics == "block":
@@ -375,7 +397,7 @@ def leaky_law(
     return paths, probabilities
 
 
-def check_enumerable(model: Model, limit: int) -> None:
+def _check_enumerable(model: Model, limit: int) -> None:
     if model.size > limit:
         raise ValueError(
             f"{model.size} units have 2^{model.size} states, too many to enumerate (limit {limit} units): "

@@ -14,12 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from dynamics.enumeration import MAX_UNITS, all_states, check_enumerable, exact_law
+from dynamics.enumeration import all_states, check_law, exact_law
 from meanfield.learning_rule import contrast
 from meanfield.model import FloatArray, Gradient, Model, QuadraticCost, whole_number
 from meanfield.response import symmetric_gradient
-
-MAX_PARALLEL_UNITS = 16
 
 
 class CostLaw(NamedTuple):
@@ -122,11 +120,7 @@ def _excess(log_masses: FloatArray, masses: FloatArray, exponents: NDArray[Any])
 
 
 def _slopes(model: Model, cost: QuadraticCost, cost_on: str, dynamics: str) -> FloatArray:
-    if dynamics not in ("gibbs", "little"):
-        raise ValueError(
-            f"dynamics must be 'gibbs' or 'little', got {dynamics!r}: only these have a law in closed form"
-        )
-    check_enumerable(model, MAX_UNITS if dynamics == "gibbs" else MAX_PARALLEL_UNITS)
+    check_law(model, dynamics)
     slope, offset = cost.force(model.size, cost_on)
     return offset if cost_on == "spikes" else slope * exact_law(model, dynamics=dynamics).mean + offset
 

@@ -354,3 +354,63 @@ def symmetric_bias(nudging: Any, third_derivative: Any) -> Any:
     Derivation: derivations.estimator:symmetric_bias.
     """
     return 1 / 6 * nudging**2 * third_derivative
+
+
+def fourth_cumulant(cost_variance: Any, fourth_moment: Any) -> Any:
+    """κ_4 from central moments; κ_3 is the third of these.
+
+    fourth_cumulant = -3*cost_variance**2 + fourth_moment
+
+    Derivation: derivations.cumulants:fourth_cumulant.
+    """
+    return -3 * cost_variance**2 + fourth_moment
+
+
+def fifth_cumulant(cost_variance: Any, third_moment: Any, fifth_moment: Any) -> Any:
+    """κ_5 from central moments (thm:C5).
+
+    fifth_cumulant = -10*cost_variance*third_moment + fifth_moment
+
+    Derivation: derivations.cumulants:fifth_cumulant.
+    """
+    return -10 * cost_variance * third_moment + fifth_moment
+
+
+def variance_term(cost_variance: Any, nudging: Any, temperature: Any) -> Any:
+    """κ_2's part of (A_β − A_0)/β, the objective of one-sided EP under Gibbs; symmetric EP has none (thm:C5).
+
+    variance_term = -cost_variance*nudging/(2*temperature)
+
+    Derivation: derivations.cumulants:variance_term.
+    """
+    return -1 / 2 * cost_variance * nudging / temperature
+
+
+def third_term(third_moment: Any, nudging: Any, temperature: Any) -> Any:
+    """κ_3's part of both objectives, (A_β − A_0)/β and (A_β − A_{−β})/2β (thm:C5).
+
+    third_term = nudging**2*third_moment/(6*temperature**2)
+
+    Derivation: derivations.cumulants:third_term.
+    """
+    return 1 / 6 * nudging**2 * third_moment / temperature**2
+
+
+def fourth_term(fourth_cumulant: Any, nudging: Any, temperature: Any) -> Any:
+    """κ_4's part of (A_β − A_0)/β (thm:C5).
+
+    fourth_term = -fourth_cumulant*nudging**3/(24*temperature**3)
+
+    Derivation: derivations.cumulants:fourth_term.
+    """
+    return -1 / 24 * fourth_cumulant * nudging**3 / temperature**3
+
+
+def fifth_term(fifth_cumulant: Any, nudging: Any, temperature: Any) -> Any:
+    """κ_5's part of both objectives (thm:C5).
+
+    fifth_term = fifth_cumulant*nudging**4/(120*temperature**4)
+
+    Derivation: derivations.cumulants:fifth_term.
+    """
+    return 1 / 120 * fifth_cumulant * nudging**4 / temperature**4

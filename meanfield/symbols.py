@@ -25,6 +25,10 @@ probability, temperature = sp.symbols("probability temperature", positive=True)
 # cost and nudging
 target, slope, offset, nudging = sp.symbols("target slope offset nudging", real=True)
 second_derivative, third_derivative = sp.symbols("second_derivative third_derivative", real=True)
+# the cost under the free law: mean, central moments, and the cumulants that differ from them
+mean_cost, third_moment, fifth_moment = sp.symbols("mean_cost third_moment fifth_moment", real=True)
+cost_variance, fourth_moment = sp.symbols("cost_variance fourth_moment", nonnegative=True)
+fourth_cumulant, fifth_cumulant = sp.symbols("fourth_cumulant fifth_cumulant", real=True)
 
 # dynamics
 trace, drive, neighbour_trace, neighbour_drive = sp.symbols("trace drive neighbour_trace neighbour_drive", real=True)

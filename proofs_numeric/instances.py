@@ -1,6 +1,6 @@
 """Flat scalars to models: every draw satisfies the wanted hypothesis by construction, edge cases included.
 
-Main results: Interval, model_scalars, random_model, SHAPES, FIELDS.
+Main results: Interval, model_scalars, random_model, random_cost, SHAPES, FIELDS.
 
 A domain is a dictionary of Intervals, so that a failing draw prints and shrinks as plain numbers. `gain` is the control
 value that the hypothesis bounds (κ, κ_a, κ_∞, ρ(C), ‖C‖_∞ or λ_max/(4T)), and the couplings are scaled to meet it.
@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import root_scalar
 
-from meanfield.model import FloatArray, Model
+from meanfield.model import FloatArray, Model, QuadraticCost
 
 
 class Interval(NamedTuple):
@@ -122,6 +122,13 @@ def random_model(
     couplings = scaled_to(SHAPES[shape](size, generator), norm, gain)
     bias = -0.5 * couplings.sum(axis=1) + FIELDS[field] * generator.normal(size=size)
     return Model(couplings * temperature, bias * temperature, temperature)
+
+
+def random_cost(size: int, seed: int) -> QuadraticCost:
+    """Targets uniform in [0, 1] on a random set of 1 to N output units."""
+    generator = np.random.default_rng([seed, 2])
+    outputs = generator.permutation(size)[: generator.integers(1, size + 1)]
+    return QuadraticCost(outputs, generator.uniform(size=outputs.size))
 
 
 def scaled_to(pattern: FloatArray, norm: str, gain: float) -> FloatArray:

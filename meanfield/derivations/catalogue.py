@@ -137,6 +137,26 @@ EQUATIONS = (
     ),
     _equation("estimator:one_sided_bias", "nudging second_derivative", "Leading bias of (g(β) − g(0))/β (thm:C3)."),
     _equation("estimator:symmetric_bias", "nudging third_derivative", "Leading bias of (g(β) − g(−β))/2β (thm:C3)."),
+    _equation(
+        "cumulants:fourth_cumulant",
+        "cost_variance fourth_moment",
+        "κ_4 from central moments; κ_3 is the third of these.",
+    ),
+    _equation(
+        "cumulants:fifth_cumulant", "cost_variance third_moment fifth_moment", "κ_5 from central moments (thm:C5)."
+    ),
+    _equation(
+        "cumulants:variance_term",
+        "cost_variance nudging temperature",
+        "κ_2's part of (A_β − A_0)/β, the objective of one-sided EP under Gibbs; symmetric EP has none (thm:C5).",
+    ),
+    _equation(
+        "cumulants:third_term",
+        "third_moment nudging temperature",
+        "κ_3's part of both objectives, (A_β − A_0)/β and (A_β − A_{−β})/2β (thm:C5).",
+    ),
+    _equation("cumulants:fourth_term", "fourth_cumulant nudging temperature", "κ_4's part of (A_β − A_0)/β (thm:C5)."),
+    _equation("cumulants:fifth_term", "fifth_cumulant nudging temperature", "κ_5's part of both objectives (thm:C5)."),
 )
 
 

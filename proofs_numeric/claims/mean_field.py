@@ -18,7 +18,7 @@ from meanfield.model import FloatArray, Model, QuadraticCost
 from meanfield.response import contraction_rate
 from meanfield.solve import MultistabilityWarning, fixed_point, free_energy
 from proofs_numeric.claim import Evidence, Falsifier, claim
-from proofs_numeric.instances import Interval, model_scalars
+from proofs_numeric.instances import Interval, model_scalars, random_cost
 from proofs_numeric.verdicts import exponent_interval
 
 EPS = float(np.finfo(float).eps)
@@ -35,12 +35,6 @@ def _random_means(size: int, seed: int) -> FloatArray:
     generator = np.random.default_rng([seed, 1])
     means = generator.uniform(size=size)
     return np.where(generator.uniform(size=size) < 0.2, generator.choice([0.0, 1.0, 1e-9], size=size), means)
-
-
-def _random_cost(size: int, seed: int) -> QuadraticCost:
-    generator = np.random.default_rng([seed, 2])
-    outputs = generator.permutation(size)[: generator.integers(1, size + 1)]
-    return QuadraticCost(outputs, generator.uniform(size=outputs.size))
 
 
 def _convolutional_primitive(layer: FloatArray, above: FloatArray, weights: FloatArray, pooling: str) -> FloatArray:
@@ -108,7 +102,7 @@ def cost_trap(model: Model, seed: int, mutation: str | None = None) -> Evidence:
     """E C(z) − C(E z) = ½Σ μ_o(1 − μ_o), μ = E z: cost on spikes and cost on rates differ by this much under every
     law.
     """
-    cost = _random_cost(model.size, seed)
+    cost = random_cost(model.size, seed)
     states = all_states(model.size)
     product = _random_means(model.size, seed)
     gaps = []
@@ -138,7 +132,7 @@ def gibbs_bogoliubov(model: Model, seed: int, nudging: float, mutation: str | No
         cost, means = QuadraticCost([0], [0.5]), np.full(model.size, 0.5)
         tilted = free_energy(model, means) + strength * cost.on_rates(means)
     else:
-        cost, means = _random_cost(model.size, seed), _random_means(model.size, seed)
+        cost, means = random_cost(model.size, seed), _random_means(model.size, seed)
         tilted = free_energy(model, means) + strength * cost.on_mean_spikes(means)
     law = exact_law(model, cost=cost, nudging=strength)
     constant = 0.5 * (cost.target**2).sum()

@@ -213,6 +213,32 @@ def test_exact_gradient_across_the_border_of_the_low_table_is_a_covariance(netwo
     np.testing.assert_allclose(gradient.couplings, expected - np.diag(np.diagonal(expected)), atol=1e-12)
 
 
+@pytest.mark.parametrize("cost_on", ["spikes", "rates"])
+@given(size=st.integers(1, 5), seed=SEEDS)
+def test_littles_gradient_is_the_derivative_of_littles_own_loss(network, differentiate, cost_on, size, seed):
+    model, cost = network(size, 0.9, 0.3, seed), QuadraticCost([size - 1], [0.8])
+
+    def loss(moved: Model) -> float:
+        mean = exact_law(moved, dynamics="little").mean
+        return float(cost.on_mean_spikes(mean) if cost_on == "spikes" else cost.on_rates(mean))
+
+    exact = exact_gradient(model, cost, cost_on=cost_on, dynamics="little")
+    for value, numeric in zip(exact, differentiate(model, loss), strict=True):
+        np.testing.assert_allclose(value, numeric, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("size", "dynamics", "said"),
+    [
+        (17, "little", "17 units have 2^17 states, too many to enumerate (limit 16 units)"),
+        (2, "block", "dynamics must be 'gibbs' or 'little', got 'block': only these have a law in closed form"),
+    ],
+)
+def test_exact_gradient_refuses_what_it_cannot_enumerate(size, dynamics, said):
+    with pytest.raises(ValueError, match=re.escape(said)):
+        exact_gradient(Model(np.zeros((size, size)), np.zeros(size)), COST, dynamics=dynamics)
+
+
 @given(size=st.integers(2, 5), nudging=st.floats(0.05, 2), seed=SEEDS)
 def test_finite_nudge_of_the_gibbs_law_is_the_derivative_of_its_free_energy_difference(
     network, differentiate, size, nudging, seed

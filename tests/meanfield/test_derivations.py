@@ -15,7 +15,18 @@ import sympy as sp
 from scipy.special import expit
 
 from meanfield import equations, symbols
-from meanfield.derivations import activation, cost, energy, entropy, field, leaky, plasticity, plefka, response
+from meanfield.derivations import (
+    activation,
+    cost,
+    cumulants,
+    energy,
+    entropy,
+    field,
+    leaky,
+    plasticity,
+    plefka,
+    response,
+)
 from meanfield.derivations import self_consistency as mean_field
 from meanfield.derivations.catalogue import CONSTANTS, EQUATIONS, expression_of
 from meanfield.derivations.lowering import module_text, readable
@@ -454,3 +465,50 @@ def test_leading_biases_are_the_next_taylor_terms():
         symmetric = (value(beta) - value(-beta)) / (2 * beta) - 1
     assert np.isclose(equations.one_sided_bias(nudging, 2.0), float(one_sided), rtol=1e-3)
     assert np.isclose(equations.symmetric_bias(nudging, 6.0), float(symmetric), rtol=1e-3)
+
+
+# ---- cumulants of the cost
+
+
+def test_objectives_at_finite_nudging_are_sums_of_the_lowered_terms():
+    odd = cumulants.third_term + cumulants.fifth_term
+    even = cumulants.variance_term + cumulants.fourth_term
+    assert vanishes(cumulants.one_sided_objective - symbols.mean_cost - odd - even)
+    assert vanishes(cumulants.symmetric_objective - symbols.mean_cost - odd)
+
+
+def test_second_and_third_cumulant_are_central_moments():
+    assert cumulants.second_cumulant == symbols.cost_variance
+    assert cumulants.third_cumulant == symbols.third_moment
+
+
+@pytest.mark.parametrize("probability", [sp.Rational(1, 2), sp.Rational(1, 7), sp.Rational(9, 10)])
+def test_cumulants_of_a_coin_are_the_slopes_of_the_logistic_function(probability):
+    # ln(1 − p + pe^t) has the derivatives of σ at logit p: p, v, v(1 − 2p), v(1 − 6v), v(1 − 2p)(1 − 12v)
+    variance = probability * (1 - probability)
+    moments = [float(probability * (1 - probability) ** k + (1 - probability) * (-probability) ** k) for k in range(6)]
+    assert moments[2] == pytest.approx(float(variance))
+    assert moments[3] == pytest.approx(float(variance * (1 - 2 * probability)))
+    fourth = equations.fourth_cumulant(moments[2], moments[4])
+    fifth = equations.fifth_cumulant(moments[2], moments[3], moments[5])
+    assert fourth == pytest.approx(float(variance * (1 - 6 * variance)))
+    assert fifth == pytest.approx(float(variance * (1 - 2 * probability) * (1 - 12 * variance)))
+
+
+def test_objective_terms_are_those_of_a_coin():
+    # C = z, ⟨e^{−βC/T}⟩ = 1 − p + pe^{−β/T}
+    p, nudging, temperature = 0.3, 0.02, 0.7
+    v = p * (1 - p)
+    one_sided, opposite = (
+        -temperature / strength * np.log1p(p * np.expm1(-strength / temperature)) for strength in (nudging, -nudging)
+    )
+    terms = [
+        equations.variance_term(v, nudging, temperature),
+        equations.third_term(v * (1 - 2 * p), nudging, temperature),
+        equations.fourth_term(v * (1 - 6 * v), nudging, temperature),
+        equations.fifth_term(v * (1 - 2 * p) * (1 - 12 * v), nudging, temperature),
+    ]
+    assert np.isclose(one_sided, p + sum(terms), rtol=0, atol=1e-12)
+    assert np.isclose((one_sided + opposite) / 2, p + terms[1] + terms[3], rtol=0, atol=1e-12)
+    # no term is negligible at this accuracy
+    assert min(np.abs(terms)) > 1e-11

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proofs_numeric.instances import FIELDS, NORMS, SHAPES, random_model, scaled_to
+from proofs_numeric.instances import FIELDS, NORMS, SHAPES, random_cost, random_model, scaled_to
 
 
 @pytest.mark.parametrize("norm", NORMS)
@@ -55,3 +55,13 @@ def test_the_first_field_is_the_symmetric_point() -> None:
 def test_a_dobrushin_radius_near_one_is_reached() -> None:
     pair = np.array([[0.0, 1.0], [1.0, 0.0]])
     assert NORMS["dobrushin"](scaled_to(pair, "dobrushin", 0.999)) == pytest.approx(0.999)
+
+
+def test_random_costs_have_any_number_of_outputs_and_any_target() -> None:
+    costs = [random_cost(4, seed) for seed in range(200)]
+    assert {cost.outputs.size for cost in costs} == {1, 2, 3, 4}
+    assert {int(unit) for cost in costs for unit in cost.outputs} == {0, 1, 2, 3}
+    targets = np.concatenate([cost.target for cost in costs])
+    assert targets.min() < 0.05
+    assert targets.max() > 0.95
+    assert random_cost(4, 7).target.tolist() == random_cost(4, 7).target.tolist()

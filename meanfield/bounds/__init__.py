@@ -1,6 +1,7 @@
 """Every closed-form bound, with its hypotheses tested before it answers.
 
-Main results: the spikes' laws (gibbs), leaky spikes (leaky), gradients (gradients), finite nudging (nudging).
+Main results, by module: gibbs (the spikes' laws), leaky (leaky spikes), gradients (mean-field against exact ones), nudging (finite
+nudging), smoothing (the loss landscape).
 
 Letters: κ = ‖J‖₂/(4T), κ_a = ‖|J|‖₂/(4T), κ_∞ = ‖J‖_∞/(4T), C = tanh(|J|/(4T)), D = (I − C)⁻¹, ε the leak, K the spiking
 copies of a neuron. A bound outside its hypotheses raises HypothesisError naming the one that failed.
@@ -19,6 +20,14 @@ from meanfield.bounds.leaky import (
     leaky_tracking,
 )
 from meanfield.bounds.nudging import estimator_bias, holomorphy_radius
+from meanfield.bounds.smoothing import (
+    gibbs_loss_curvature,
+    gibbs_loss_slope,
+    gibbs_loss_smoothness,
+    loss_curvature,
+    response_curvature,
+    response_norm,
+)
 
 __all__ = [
     "best_leak",
@@ -26,6 +35,9 @@ __all__ = [
     "descent",
     "drift_lag",
     "estimator_bias",
+    "gibbs_loss_curvature",
+    "gibbs_loss_slope",
+    "gibbs_loss_smoothness",
     "gibbs_mean_error",
     "gradient_error",
     "holomorphy_radius",
@@ -36,5 +48,8 @@ __all__ = [
     "leaky_tracking",
     "little_covariance",
     "little_mean_error",
+    "loss_curvature",
     "mixing_sweeps",
+    "response_curvature",
+    "response_norm",
 ]

@@ -1,5 +1,19 @@
 """The claims, one module a family; importing the package registers all of them."""
 
-from proofs_numeric.claims import gradient_error, mean_field, sampling, tracking
+from proofs_numeric.claims import (
+    gradient_error,
+    learning,
+    mean_field,
+    sampling,
+    smoothing,
+    tracking,
+)
 
-__all__ = ["gradient_error", "mean_field", "sampling", "tracking"]
+__all__ = [
+    "gradient_error",
+    "learning",
+    "mean_field",
+    "sampling",
+    "smoothing",
+    "tracking",
+]

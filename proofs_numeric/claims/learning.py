@@ -142,35 +142,26 @@ def _network(
     learning_rate = rate / smoothness
     parameters, chances, total, bias, spread = first, np.ones(1), 0.0, 0.0, 0.0
     steps = STEPS[model.size]
-    for step in range(steps):
+    for _ in range(steps):
         gradient = net.gradient(parameters)
         total += float(chances @ (gradient**2).sum(axis=1))
         values, outcomes = net.estimates(parameters, strength)
         mean = outcomes @ values
         bias = max(bias, float(np.linalg.norm(mean - gradient, axis=1).max()))
         spread = max(spread, float((outcomes @ (values**2).sum(axis=1) - (mean**2).sum(axis=1)).max()))
-        if step == 0:
-            descent = _one_step(net, first, gradient[0], values, outcomes[0], mean[0], learning_rate, smoothness)
         parameters = (parameters[:, None, :] - learning_rate * values[None, :, :]).reshape(-1, first.size)
         chances = (chances[:, None] * outcomes).ravel()
     drop = float(net.loss(first)[0]) - float(net.costs.min())
+    square, descent = _one_step(net, first, strength, learning_rate, smoothness)
     unit = (temperature / reach) ** 2
     run = _bound(drop, smoothness, learning_rate, spread, bias, steps, mutation)
-    return [unit * total / steps, unit * descent[0]], [unit * run, unit * descent[1]]
+    return [unit * total / steps, unit * square], [unit * run, unit * descent]
 
 
-def _one_step(
-    net: SmallNet,
-    first: FloatArray,
-    gradient: FloatArray,
-    values: FloatArray,
-    outcomes: FloatArray,
-    mean: FloatArray,
-    rate: float,
-    smoothness: float,
-) -> tuple[float, float]:
+def _one_step(net: SmallNet, first: FloatArray, nudging: float, rate: float, smoothness: float) -> tuple[float, float]:
     """‖∇L‖² ≤ 2(L − E L')/η + ‖E g − ∇L‖² + L₁η Var g, the step from which the theorem sums."""
-    expected = float(outcomes @ net.loss(first - rate * values))
-    variance = float(outcomes @ ((values - mean) ** 2).sum(axis=1))
-    gain = 2 * (float(net.loss(first)[0]) - expected) / rate
-    return float(gradient @ gradient), gain + float(((mean - gradient) ** 2).sum()) + smoothness * rate * variance
+    values, outcomes = net.estimates(first, nudging)
+    gradient, mean = net.gradient(first)[0], outcomes[0] @ values
+    variance = float(outcomes[0] @ ((values - mean) ** 2).sum(axis=1))
+    descent = 2 * float(net.loss(first)[0] - outcomes[0] @ net.loss(first - rate * values)) / rate
+    return float(gradient @ gradient), descent + float(((mean - gradient) ** 2).sum()) + smoothness * rate * variance

@@ -1,5 +1,6 @@
 """Simulation of stochastic equilibrium propagation: what can be sampled or relaxed."""
 
+from dynamics.coupling import EstimatorMoments, coupled_leaky_law, exact_estimator_moments
 from dynamics.enumeration import ExactLaw, exact_gradient, exact_law, leaky_law, transition_matrix
 from dynamics.estimators import Estimate, estimate_gradient
 from dynamics.exact_nudging import CostLaw, cost_law, exact_equilibrium_gradient, nudging_series
@@ -9,12 +10,15 @@ from dynamics.transfer import StationaryMoments, leaky_stationary
 __all__ = [
     "CostLaw",
     "Estimate",
+    "EstimatorMoments",
     "ExactLaw",
     "Samples",
     "StationaryMoments",
     "cost_law",
+    "coupled_leaky_law",
     "estimate_gradient",
     "exact_equilibrium_gradient",
+    "exact_estimator_moments",
     "exact_gradient",
     "exact_law",
     "leaky_law",

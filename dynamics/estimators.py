@@ -1,6 +1,7 @@
 """Gradient estimates from sampled phases, with standard errors and their cost in relaxations.
 
-Main results: estimate_gradient, Estimate (thm:B7b names the product that each dynamics must use).
+Main results: estimate_gradient, Estimate (thm:B7b and thm:C8b name the product that each dynamics must use, thm:C8 says what
+coupling the phases saves).
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from threadpoolctl import threadpool_limits
 
-from dynamics.phases import Noise, Setting, bind, checked_noise, free_phase, nudged_phase
+from dynamics.pairing import checked_statistic, difference_sums, read_phase
+from dynamics.phases import Noise, Setting, bind, checked_noise, free_phase
 from dynamics.philox import STREAM_FREE, STREAM_NUDGED, STREAM_OPPOSITE, STREAM_SIGN, uniforms
 from meanfield.bounds import mixing_sweeps
 from meanfield.model import FloatArray, Gradient, HypothesisError, Model, QuadraticCost, whole_number
@@ -32,13 +34,6 @@ class Estimate(NamedTuple):
     relaxations: int
 
 
-class Phase(NamedTuple):
-    """The two factors of the pair statistic ½(left_i right_j + right_i left_j), both (replicas, N)."""
-
-    left: FloatArray
-    right: FloatArray
-
-
 def estimate_gradient(
     model: Model,
     cost: QuadraticCost,
@@ -55,20 +50,27 @@ def estimate_gradient(
     cost_on: str | None = None,
     copies: int = 1,
     scan: str = "random",
+    warm: bool = False,
+    statistic: str | None = None,
 ) -> Estimate:
     """EP gradient from `samples` independent replicas: (1/2β)(⟨∂E/∂θ⟩_β − ⟨∂E/∂θ⟩_{−β}) and its relatives.
 
     estimator: "symmetric"; "one-sided", against the free phase continued for steps_nudged; "random-sign", one-sided with a
     fair sign of β per replica; "three-factor", −Cov(∂E/∂θ, C)/T from the free phase alone (unbiased; no nudging, no nudged steps).
-    The pair statistic is taken at the last step: z_i z_j for glauber and block, s_i s_j of the traces for leaky, and for
-    little ½[z_i(t) z_j(t+1) + z_j(t) z_i(t+1)], whose two times thm:B7b requires.
+    statistic: what is multiplied at the last step. "spikes" (default of the chains): z_i z_j for glauber and block, for little
+    ½[z_i(t) z_j(t+1) + z_j(t) z_i(t+1)], whose two times thm:B7b requires, for leaky the last spikes' z_i z_j. "traces"
+    (default of leaky, and only there): s_i s_j. "probabilities", with p = σ(h/T) in the nudged field: ½(p_i z_j + z_i p_j), at z(t)
+    for little, and p_i p_j for leaky, whose mean is that of its spikes' product and not of its traces' (thm:C8b).
     coupled=True: both phases start at the replica's free state and share uniforms and scan; False: each has a free phase
-    and a noise stream of its own. steps default to the mixing time of thm:B3 to 1e-3 where its hypothesis holds.
+    and a noise stream of its own, or with warm=True starts at the replica's free state and has only the noise of its own.
+    steps default to the mixing time of thm:B3 to 1e-3 where its hypothesis holds.
     cost_on "rates" (leaky's default) or "spikes" (all others, the only one for chains). copies: K spiking copies (leaky).
     Raises ValueError on bad input, before any work.
     """
     _check_request(dynamics, estimator, nudging)
+    _check_start(estimator, coupled, warm)
     setting = bind(model, dynamics, cost=cost, cost_on=cost_on, leak=leak, copies=copies, scan=scan)
+    statistic = checked_statistic(statistic, dynamics, estimator)
     samples = whole_number("samples", samples, 2)
     free = _steps("steps_free", steps_free, setting)
     nudged = 1 if estimator == "three-factor" else _steps("steps_nudged", steps_nudged, setting, float(nudging or 0.0))
@@ -76,7 +78,25 @@ def estimate_gradient(
     with threadpool_limits(limits=1):
         if estimator == "three-factor":
             return _three_factor(setting, samples, int(seed), free)
-        return _contrastive(setting, estimator, float(nudging or 0.0), samples, int(seed), coupled, free, nudged)
+        plan = _Plan(estimator, float(nudging or 0.0), free, nudged, coupled, warm, statistic)
+        return _contrastive(setting, plan, samples, int(seed))
+
+
+class _Plan(NamedTuple):
+    """How the two phases of one replica are made and read."""
+
+    estimator: str
+    nudging: float
+    free: int
+    nudged: int
+    coupled: bool
+    warm: bool
+    statistic: str
+
+    @property
+    def relaxations(self) -> int:
+        """Sweeps of one replica."""
+        return (self.free if self.coupled or self.warm else 2 * self.free) + 2 * self.nudged
 
 
 def _check_request(dynamics: str, estimator: str, nudging: float | None) -> None:
@@ -96,6 +116,15 @@ def _check_request(dynamics: str, estimator: str, nudging: float | None) -> None
             )
     elif nudging is None or not np.isfinite(nudging) or nudging == 0:
         raise ValueError(f"nudging must be finite and non-zero, got {nudging}: the {estimator} estimator divides by it")
+
+
+def _check_start(estimator: str, coupled: bool, warm: bool) -> None:
+    if warm and coupled:
+        raise ValueError(
+            "warm=True needs coupled=False: coupled phases start at the free state already, and share noise"
+        )
+    if warm and estimator == "three-factor":
+        raise ValueError("warm=True is about nudged phases, and estimator 'three-factor' has none: leave it out")
 
 
 def _steps(name: str, value: int | None, setting: Setting, nudging: float = 0.0) -> int:
@@ -119,38 +148,34 @@ def _chunks(samples: int) -> Iterator[tuple[int, int]]:
         yield first, min(CHUNK, samples - first)
 
 
-def _contrastive(
-    setting: Setting, estimator: str, nudging: float, samples: int, seed: int, coupled: bool, free: int, nudged: int
-) -> Estimate:
+def _contrastive(setting: Setting, plan: _Plan, samples: int, seed: int) -> Estimate:
     size = setting.model.size
     sums = [np.zeros((size, size)), np.zeros((size, size)), np.zeros(size), np.zeros(size)]
     for first, count in _chunks(samples):
-        up, down = np.full(count, nudging), np.full(count, -nudging if estimator == "symmetric" else 0.0)
-        if estimator == "random-sign":
+        up = np.full(count, plan.nudging)
+        down = np.full(count, -plan.nudging if plan.estimator == "symmetric" else 0.0)
+        if plan.estimator == "random-sign":
             up *= _signs(seed, first, count)
-        start = free_phase(setting, steps=free, replicas=count, noise=Noise(seed, STREAM_FREE, 0, first))
+        start = free_phase(setting, steps=plan.free, replicas=count, noise=Noise(seed, STREAM_FREE, 0, first))
         other, opposite = start, STREAM_NUDGED
-        if not coupled:
-            # the opposite stream serves a whole second experiment: its nudged phase first, then its free one
+        if not plan.coupled:
             opposite = STREAM_OPPOSITE
-            noise = Noise(seed, STREAM_OPPOSITE, nudged, first)
-            other = free_phase(setting, steps=free, replicas=count, noise=noise)
-        raised = _phase(setting, start, nudged, Noise(seed, STREAM_NUDGED, 0, first), up)
-        lowered = _phase(setting, other, nudged, Noise(seed, opposite, 0, first), down)
-        for total, part in zip(sums, _difference_sums(raised, lowered, 1 / (up - down)), strict=True):
+            if not plan.warm:
+                # the opposite stream serves a whole second experiment: its nudged phase first, then its free one
+                noise = Noise(seed, STREAM_OPPOSITE, plan.nudged, first)
+                other = free_phase(setting, steps=plan.free, replicas=count, noise=noise)
+        raised, lowered = (
+            read_phase(setting, begin, plan.nudged, Noise(seed, stream, 0, first), nudgings, plan.statistic)
+            for begin, stream, nudgings in ((start, STREAM_NUDGED, up), (other, opposite, down))
+        )
+        for total, part in zip(sums, difference_sums(raised, lowered, 1 / (up - down)), strict=True):
             total += part
     pair, pair_square, unit, unit_square = sums
     value = symmetric_gradient(np.triu(-pair / samples, 1), -unit / samples)
     error = symmetric_gradient(
         np.triu(_standard_error(pair, pair_square, samples), 1), _standard_error(unit, unit_square, samples)
     )
-    relaxations = samples * ((free if coupled else 2 * free) + 2 * nudged)
-    return Estimate(value, error, relaxations)
-
-
-def _phase(setting: Setting, start: FloatArray, steps: int, noise: Noise, nudgings: FloatArray) -> Phase:
-    before, after = nudged_phase(setting, start, steps=steps, noise=noise, nudgings=nudgings)
-    return Phase(before if setting.dynamics == "little" else after, after)
+    return Estimate(value, error, samples * plan.relaxations)
 
 
 def _signs(seed: int, first: int, count: int) -> FloatArray:
@@ -158,26 +183,6 @@ def _signs(seed: int, first: int, count: int) -> FloatArray:
     for r in range(count):
         uniforms(seed, STREAM_SIGN, 0, first + r, draws[r])
     return np.where(draws[:, 0] < 0.5, 1.0, -1.0)
-
-
-def _difference_sums(raised: Phase, lowered: Phase, scale: FloatArray) -> tuple[FloatArray, ...]:
-    """Sums over replicas of d and d², d = scale · (raised − lowered) of the pair and of the unit statistic.
-
-    The small differences Δ = raised − lowered are formed first: for pairs u_ij = left⁺_i Δright_j + Δleft_i right⁻_j and
-    d = ½(u + uᵀ), so Σd² = ½Σu² + ½Σ u∘uᵀ never cancels large numbers.
-    """
-    left, right = raised.left, lowered.right
-    change_left = (raised.left - lowered.left) * scale[:, None]
-    change_right = (raised.right - lowered.right) * scale[:, None]
-    directed = left.T @ change_right + change_left.T @ right
-    cross = (left * change_left).T @ (change_right * right)
-    squares = (left**2).T @ change_right**2 + 2 * cross + (change_left**2).T @ right**2
-    mixed = (left * change_right).T @ (change_right * left) + (change_left * right).T @ (right * change_left)
-    swap = (left * right).T @ (change_right * change_left)
-    transposed = mixed + swap + swap.T
-    pair_square = 0.25 * (squares + squares.T) + 0.5 * transposed
-    unit = 0.5 * (change_left + change_right)
-    return 0.5 * (directed + directed.T), pair_square, unit.sum(axis=0), (unit**2).sum(axis=0)
 
 
 def _standard_error(total: FloatArray, squares: FloatArray, samples: int) -> FloatArray:
@@ -188,17 +193,17 @@ def _standard_error(total: FloatArray, squares: FloatArray, samples: int) -> Flo
 def _three_factor(setting: Setting, samples: int, seed: int, free: int) -> Estimate:
     """Sample covariance of −∂E/∂θ and C over replicas, over T; its error by the delta method."""
     states = [
-        _phase(
+        read_phase(
             setting,
             free_phase(setting, steps=free - 1, replicas=count, noise=Noise(seed, STREAM_FREE, 0, first)),
             1,
             Noise(seed, STREAM_NUDGED, 0, first),
             np.zeros(count),
+            "spikes",
         )
         for first, count in _chunks(samples)
     ]
-    left, right = (np.concatenate(parts) for parts in zip(*states, strict=True))
-    both = 0.5 * (left + right)
+    left, right, both = (np.concatenate(parts) for parts in zip(*states, strict=True))
     # Little's nudge acts at both times of the pair, so the cost of both goes with it
     linear = both @ setting.offset * (2.0 if setting.dynamics == "little" else 1.0)
     centred = linear - linear.mean()

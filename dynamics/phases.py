@@ -1,6 +1,6 @@
 """Phases: a network relaxes freely, or nudged, under one of the dynamics.
 
-Main results: sample, relax, run_phase, free_phase, nudged_phase. Below this file only kernels, above it only Python.
+Main results: sample, relax, run_phase, free_phase, nudged_phase, firing. Below this file only kernels, above it only Python.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from dynamics import block, glauber, langevin, leaky, little
 from dynamics.philox import STREAM_FREE, STREAM_START, uniforms
 from dynamics.relax import trajectory
+from meanfield.equations import cost_force, firing_probability
 from meanfield.model import FloatArray, Model, QuadraticCost, leak_vector, real_array, whole_number
 
 DYNAMICS = ("glauber", "block", "little", "leaky", "langevin")
@@ -129,17 +130,23 @@ def free_phase(setting: Setting, *, steps: int, replicas: int, noise: Noise) -> 
 
 def nudged_phase(
     setting: Setting, free_states: FloatArray, *, steps: int, noise: Noise, nudgings: FloatArray | float
-) -> tuple[FloatArray, FloatArray]:
-    """(before, after), both (replicas, N), of the last of `steps` sweeps nudged by `nudgings` from the free states.
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """(before, after, spikes), each (replicas, N), of the last of `steps` sweeps nudged by `nudgings` from the free states.
 
-    Two phases with the same noise are coupled: they share every uniform and the scan.
+    spikes are `after` itself for chains. Two phases with the same noise are coupled: they share every uniform and the scan.
     """
     states = free_states.copy()
     run_phase(setting, states, steps=steps - 1, noise=noise, nudgings=nudgings)
     before = states.copy()
     last = Noise(noise.seed, noise.stream, noise.first_step + steps - 1, noise.first_replica)
-    run_phase(setting, states, steps=1, noise=last, nudgings=nudgings)
-    return before, states
+    spikes = run_phase(setting, states, steps=1, noise=last, nudgings=nudgings)
+    return before, states, states if spikes is None else spikes
+
+
+def firing(setting: Setting, states: FloatArray, nudgings: FloatArray) -> FloatArray:
+    """p = σ((h(s) − β ∂C/∂s)/T) of states (replicas, N), replica r nudged by nudgings[r]."""
+    force = cost_force(states, setting.slope, setting.offset, nudgings[:, None])
+    return firing_probability(setting.model.local_field(states) + force, setting.model.temperature)
 
 
 def sample(

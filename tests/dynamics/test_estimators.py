@@ -12,6 +12,9 @@ from scipy import stats
 
 from dynamics import Estimate, estimate_gradient, exact_gradient, exact_law
 from dynamics.enumeration import all_states
+from dynamics.pairing import read_phase
+from dynamics.phases import Noise, bind, free_phase
+from dynamics.philox import STREAM_FREE, STREAM_NUDGED, STREAM_OPPOSITE
 from meanfield import Gradient, Model, QuadraticCost, bounds, equilibrium_gradient, fixed_point, implicit_gradient
 
 # of the whole file; z-scores are compared with the normal quantile for at most so many entries
@@ -244,6 +247,62 @@ def test_second_moment_of_coupled_spikes_grows_like_one_over_the_nudging(network
     assert abs(math.log10(moments[False][1] / moments[False][0]) - 2) < 0.1
 
 
+def replica_by_replica(model, dynamics, estimator, statistic, start, samples, seed, free, nudged) -> np.ndarray:
+    """−∂E/∂θ's contrast of every replica, (samples, pairs + N), from phases that the test runs itself."""
+    setting = bind(model, dynamics, cost=COST)
+    first = free_phase(setting, steps=free, replicas=samples, noise=Noise(seed, STREAM_FREE))
+    second, streams = first, (STREAM_NUDGED, STREAM_NUDGED if start["coupled"] else STREAM_OPPOSITE)
+    if not start["coupled"] and not start["warm"]:
+        second = free_phase(setting, steps=free, replicas=samples, noise=Noise(seed, STREAM_OPPOSITE, nudged))
+    nudgings = NUDGING, -NUDGING if estimator == "symmetric" else 0.0
+    upper, readings = np.triu_indices(model.size, 1), []
+    for begin, stream, nudging in zip((first, second), streams, nudgings, strict=True):
+        phase = read_phase(setting, begin, nudged, Noise(seed, stream), np.full(samples, nudging), statistic)
+        outer = np.array([np.outer(x, y) + np.outer(y, x) for x, y in zip(phase.left, phase.right, strict=True)]) / 2
+        readings.append(np.concatenate([outer[:, *upper], phase.unit], axis=1))
+    return (readings[1] - readings[0]) / (nudgings[0] - nudgings[1])
+
+
+@pytest.mark.exact
+@pytest.mark.parametrize("dynamics", DYNAMICS)
+@pytest.mark.parametrize("estimator", ["one-sided", "symmetric"])
+@pytest.mark.parametrize("statistic", ["spikes", "probabilities", None])
+@pytest.mark.parametrize(
+    "start", [{"coupled": True, "warm": False}, {"coupled": False, "warm": True}, {"coupled": False, "warm": False}]
+)
+def test_value_and_standard_error_are_those_of_the_replicas(network, dynamics, estimator, statistic, start):
+    model, samples = network_for(network, dynamics), 60
+    estimate = estimate_gradient(
+        model, COST, dynamics=dynamics, estimator=estimator, nudging=NUDGING, samples=samples, seed=12, steps_free=3,
+        steps_nudged=4, statistic=statistic, **start,
+    )  # fmt: skip
+    read = statistic or ("traces" if dynamics == "leaky" else "spikes")
+    each = replica_by_replica(model, dynamics, estimator, read, start, samples, 12, 3, 4)
+    np.testing.assert_allclose(flat(estimate.value), each.mean(axis=0), rtol=1e-10, atol=1e-12)
+    error = each.std(axis=0, ddof=1) / math.sqrt(samples)
+    np.testing.assert_allclose(flat(estimate.standard_error), error, rtol=1e-8, atol=1e-9)
+    sweeps = 3 * (1 if start["coupled"] or start["warm"] else 2) + 2 * 4
+    assert estimate.relaxations == samples * sweeps
+
+
+@pytest.mark.exact
+@pytest.mark.parametrize("dynamics", DYNAMICS)
+@pytest.mark.parametrize("statistic", ["spikes", "probabilities"])
+def test_no_bit_depends_on_the_threads(network, dynamics, statistic):
+    shared = {"dynamics": dynamics, "nudging": 0.3, "samples": 50, "seed": 2, "steps_free": 3, "steps_nudged": 3}
+    estimates = []
+    for threads in (1, numba.config.NUMBA_NUM_THREADS):
+        numba.set_num_threads(threads)
+        estimates.append(
+            estimate_gradient(
+                network_for(network, dynamics), COST, statistic=statistic, coupled=False, warm=True, **shared
+            )
+        )
+    numba.set_num_threads(1)
+    for one, other in zip(estimates[0][:2], estimates[1][:2], strict=True):
+        np.testing.assert_array_equal(flat(one), flat(other))
+
+
 @pytest.mark.exact
 @pytest.mark.parametrize(("dynamics", "estimator"), ESTIMATES)
 @COUPLED
@@ -342,6 +401,20 @@ def test_a_single_unit_and_a_saturated_network_are_ordinary():
         ({"dynamics": "leaky", "leak": 1.5}, r"leak must lie in \(0, 1\], got 1.5"),
         ({"dynamics": "block"}, "form an odd cycle"),
         ({"copies": 2}, "copies = 2 needs dynamics 'leaky'"),
+        (
+            {"warm": True},
+            "^warm=True needs coupled=False: coupled phases start at the free state already, and share noise$",
+        ),
+        (
+            {"warm": True, "coupled": False, "estimator": "three-factor"},
+            "^warm=True is about nudged phases, and estimator 'three-factor' has none: leave it out$",
+        ),
+        ({"statistic": "rates"}, "statistic must be one of spikes, traces, probabilities, got 'rates'"),
+        ({"statistic": "traces"}, "statistic 'traces' needs dynamics 'leaky'"),
+        (
+            {"statistic": "probabilities", "estimator": "three-factor"},
+            "estimator 'three-factor' correlates spikes with the cost",
+        ),
     ],
 )
 def test_bad_argument_is_refused_with_the_value(network, arguments, said):

@@ -229,7 +229,8 @@ def test_coupled_runs_differ_no_more_than_the_influence_allows(network, dynamics
 def test_a_phase_hands_back_its_last_two_states(network):
     setting = bind(network_for(network, "little"), "little", cost=COST)
     start = free_phase(setting, steps=3, replicas=20, noise=Noise(1))
-    before, after = nudged_phase(setting, start, steps=4, noise=Noise(1, 2), nudgings=0.5)
+    before, after, spikes = nudged_phase(setting, start, steps=4, noise=Noise(1, 2), nudgings=0.5)
+    assert spikes is after
     shorter = nudged_phase(setting, start, steps=3, noise=Noise(1, 2), nudgings=0.5)[1]
     np.testing.assert_array_equal(before, shorter)
     assert (before != after).any()

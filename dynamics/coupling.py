@@ -62,9 +62,9 @@ def exact_estimator_moments(
     means, squares = [], []
     for sign in signs:
         up, down = sign * nudging, -nudging if estimator == "symmetric" else 0.0
-        models = [model.with_bias(nudged_bias(model, cost, value)) for value in (up, down)]
-        law = joint_law(*models, start, dynamics=dynamics, steps=steps, coupled=coupled, warm=warm, scan=scan)
-        mean, square = _difference_moments(models, law, dynamics, statistic, coupled)
+        raised, lowered = (model.with_bias(nudged_bias(model, cost, value)) for value in (up, down))
+        law = joint_law(raised, lowered, start, dynamics=dynamics, steps=steps, coupled=coupled, warm=warm, scan=scan)
+        mean, square = _difference_moments((raised, lowered), law, dynamics, statistic, coupled)
         means.append(mean / (up - down))
         squares.append(square / (up - down) ** 2)
     mean, square = np.mean(means, axis=0), np.mean(squares, axis=0)
@@ -236,7 +236,7 @@ def _redraw(law: FloatArray, unit: int, chances: list[FloatArray]) -> FloatArray
     return drawn
 
 
-def _parallel_pair_chain(raised: Model, lowered: Model) -> tuple[FloatArray, tuple[FloatArray, FloatArray]]:
+def _parallel_pair_chain(raised: Model, lowered: Model) -> tuple[FloatArray, tuple[NDArray[np.intp], NDArray[np.intp]]]:
     """(chain (4^N, 4^N), places): Little's coupled step; entry k of a law stands for the pair (places[0][k], places[1][k])."""
     size = raised.size
     digits = (np.arange(4**size)[:, None] >> (2 * np.arange(size))) & 3
@@ -252,20 +252,20 @@ def _parallel_pair_chain(raised: Model, lowered: Model) -> tuple[FloatArray, tup
 
 
 def _difference_moments(
-    models: list[Model], law: FloatArray, dynamics: str, statistic: str, coupled: bool
+    models: tuple[Model, Model], law: FloatArray, dynamics: str, statistic: str, coupled: bool
 ) -> tuple[FloatArray, FloatArray]:
     """First and second moment of the statistic's difference, (pairs + N,)."""
     states = all_states(models[0].size)
-    chances = [_probabilities(one) for one in models]
+    raised, lowered = (_probabilities(one) for one in models)
     if dynamics == "little" or statistic == "probabilities":
-        units = [0.5 * (states + chance) if dynamics == "little" else chance for chance in chances]
-        readings = [_reading(states, chance, unit) for chance, unit in zip(chances, units, strict=True)]
+        units = [0.5 * (states + chance) if dynamics == "little" else chance for chance in (raised, lowered)]
+        readings = [_reading(states, chance, unit) for chance, unit in zip((raised, lowered), units, strict=True)]
     else:
         readings = [_reading(states, states, states)] * 2
     change = readings[0][:, None] - readings[1][None, :]
     square = change**2
     if dynamics == "little" and statistic == "spikes":
-        square += _little_scatter(states, *chances, coupled)
+        square += _little_scatter(states, raised, lowered, coupled)
     return np.tensordot(law, change, axes=2), np.tensordot(law, square, axes=2)
 
 

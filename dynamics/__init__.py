@@ -1,19 +1,24 @@
 """Simulation of stochastic equilibrium propagation: what can be sampled or relaxed."""
 
+from dynamics.backpropagation import Backpropagation, backpropagated_gradient, backpropagation_through_time
 from dynamics.coupling import EstimatorMoments, coupled_leaky_law, exact_estimator_moments
 from dynamics.enumeration import ExactLaw, exact_gradient, exact_law, leaky_law, transition_matrix
 from dynamics.estimators import Estimate, estimate_gradient
 from dynamics.exact_nudging import CostLaw, cost_law, exact_equilibrium_gradient, nudging_series
-from dynamics.phases import Samples, relax, sample
+from dynamics.phases import Samples, advance, relax, sample
 from dynamics.transfer import StationaryMoments, leaky_stationary
 
 __all__ = [
+    "Backpropagation",
     "CostLaw",
     "Estimate",
     "EstimatorMoments",
     "ExactLaw",
     "Samples",
     "StationaryMoments",
+    "advance",
+    "backpropagated_gradient",
+    "backpropagation_through_time",
     "cost_law",
     "coupled_leaky_law",
     "estimate_gradient",

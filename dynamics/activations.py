@@ -1,6 +1,6 @@
 """How a unit turns its field into spikes, and spikes into a trace.
 
-Main results: firing_probability, leaky_trace.
+Main results: firing_probability, firing_slope, leaky_trace.
 """
 
 from __future__ import annotations
@@ -17,6 +17,12 @@ def firing_probability(local_field, temperature):
     # exp of −|h|/T cannot overflow, and only one exponential is taken
     decayed = math.exp(-abs(scaled))
     return (1.0 if scaled >= 0.0 else decayed) / (1.0 + decayed)
+
+
+@kernel(origin="derivations.activation:firing_slope")
+def firing_slope(probability, temperature):
+    """∂p/∂h = p(1 − p)/T at p = σ(h/T)."""
+    return probability * (1.0 - probability) / temperature
 
 
 @kernel(origin="derivations.leaky:leaky_trace")

@@ -1,21 +1,23 @@
 """Phases: a network relaxes freely, or nudged, under one of the dynamics.
 
-Main results: sample, relax, run_phase, free_phase, nudged_phase, firing. Below this file only kernels, above it only Python.
+Main results: sample, relax, advance, run_phase, free_phase, nudged_phase, firing. Below this file
+only kernels, above it only Python.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dynamics import block, glauber, langevin, leaky, little
 from dynamics.philox import STREAM_FREE, STREAM_START, uniforms
+from dynamics.relax import advance as advance_kernel
 from dynamics.relax import trajectory
 from meanfield.equations import cost_force, firing_probability
-from meanfield.model import FloatArray, Model, QuadraticCost, leak_vector, real_array, whole_number
+from meanfield.model import FloatArray, Model, QuadraticCost, leak_cycle, leak_vector, real_array, whole_number
 
 DYNAMICS = ("glauber", "block", "little", "leaky", "langevin")
 CHAINS = ("glauber", "block", "little")
@@ -196,24 +198,48 @@ def relax(
 ) -> FloatArray:
     """The path s_0 … s_steps, (steps + 1, N), of deterministic EP s ← (1−ε)s + ε σ(h(s)/T) from `start`, default ½.
 
-    leak: ε in (0, 1], a number or (N,); ε = 1 is the discrete-time EP of Ernoult et al. 2019. Raises ValueError.
+    leak: ε in (0, 1], a number or (N,); ε = 1 is the discrete-time EP of Ernoult et al. 2019. Rows (period, N) in [0, 1] are
+    used in turn: with 0 for the units that wait they are alternating blocks. Raises ValueError.
     """
-    setting = bind(model, "leaky", cost=cost, cost_on=cost_on, leak=leak)
+    parameters, leaks, state = _relaxation(model, leak, start, cost, nudging, cost_on)
+    path = np.empty((whole_number("steps", steps, 0) + 1, model.size))
+    path[0] = state
+    trajectory(path, *parameters, leaks)
+    return path
+
+
+def advance(
+    model: Model,
+    *,
+    steps: int,
+    leak: float | ArrayLike = 1.0,
+    start: ArrayLike | None = None,
+    cost: QuadraticCost | None = None,
+    nudging: float = 0.0,
+    cost_on: str = "rates",
+) -> FloatArray:
+    """The last state of `relax`, (N,), to the bit, in memory that does not depend on the steps (thm:E2)."""
+    parameters, leaks, state = _relaxation(model, leak, start, cost, nudging, cost_on)
+    advance_kernel(state, *parameters, leaks, whole_number("steps", steps, 0))
+    return state
+
+
+def _relaxation(
+    model: Model,
+    leak: float | ArrayLike,
+    start: ArrayLike | None,
+    cost: QuadraticCost | None,
+    nudging: float,
+    cost_on: str,
+) -> tuple[tuple[Any, ...], FloatArray, FloatArray]:
+    """What the kernels of deterministic EP share, the cycle of leaks, and the starting state, all checked."""
+    setting = bind(model, "leaky", cost=cost, cost_on=cost_on)
     if not np.isfinite(nudging) or (nudging != 0 and cost is None):
         raise ValueError(f"nudging must be finite and needs a cost, got {nudging} with cost={cost}")
-    path = np.empty((whole_number("steps", steps, 0) + 1, model.size))
-    path[0] = checked_states("leaky", start, 1, model.size, Noise(0))[0]
-    trajectory(
-        path,
-        model.couplings,
-        model.bias,
-        setting.slope,
-        setting.offset,
-        float(nudging),
-        model.temperature,
-        setting.leak,
-    )
-    return path
+    parameters = (
+        model.couplings, model.bias, setting.slope, setting.offset, float(nudging), model.temperature,
+    )  # fmt: skip
+    return parameters, leak_cycle(leak, model.size), checked_states("leaky", start, 1, model.size, Noise(0))[0]
 
 
 def checked_noise(seed: int, first_step: int, steps: int, first_replica: int, replicas: int) -> Noise:

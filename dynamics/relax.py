@@ -1,6 +1,6 @@
 """Deterministic EP: s ← (1−ε)s + ε σ(h(s)/T), the mean of the leaky spikes' step (thm:A4, thm:A5).
 
-Main results: step, trajectory.
+Main results: step, trajectory, advance. Step t uses row t mod period of the leaks, (period, N).
 """
 
 from __future__ import annotations
@@ -24,9 +24,18 @@ def step(state, couplings, bias, slope, offset, nudging, temperature, leak, fiel
 
 
 @kernel()
-def trajectory(path, couplings, bias, slope, offset, nudging, temperature, leak):
+def trajectory(path, couplings, bias, slope, offset, nudging, temperature, leaks):
     """Fill path (steps + 1, N) from its first row on."""
     field = bias.copy()
     for t in range(path.shape[0] - 1):
         path[t + 1] = path[t]
+        leak = leaks[t % leaks.shape[0]]
         step(path[t + 1], couplings, bias, slope, offset, nudging, temperature, leak, field)
+
+
+@kernel()
+def advance(state, couplings, bias, slope, offset, nudging, temperature, leaks, steps):
+    """Move the state (N,) by `steps` updates in place, with no memory of the path."""
+    field = bias.copy()
+    for t in range(steps):
+        step(state, couplings, bias, slope, offset, nudging, temperature, leaks[t % leaks.shape[0]], field)

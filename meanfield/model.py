@@ -71,6 +71,26 @@ def leak_vector(leak: ArrayLike, size: int, largest: float = 1.0) -> FloatArray:
     return np.broadcast_to(values, (size,)).copy()
 
 
+def leak_cycle(leak: ArrayLike, size: int) -> FloatArray:
+    """Leaks (period, size) that the steps of a relaxation use in turn, row t mod period at step t.
+
+    A number or (size,) is one row, each entry in (0, 1]. Several rows may hold units still by a leak of 0, as alternating
+    blocks do, but every unit must move in some row.
+    """
+    if np.ndim(leak) < 2:
+        return leak_vector(leak, size)[None, :]
+    rows = np.array(leak, dtype=np.float64)
+    if rows.ndim != 2 or len(rows) == 0 or rows.shape[1] != size:
+        raise ValueError(f"leak must be a number or have shape ({size},) or (period, {size}), got shape {rows.shape}")
+    allowed = (rows >= 0) & (rows <= 1)
+    if not allowed.all():
+        raise ValueError(f"leak must lie in [0, 1], got {rows[~allowed][0]}")
+    if not rows.any(axis=0).all():
+        unit = int(np.flatnonzero(~rows.any(axis=0))[0])
+        raise ValueError(f"leak is 0 for unit {unit} in every row: give it a positive leak in one of them")
+    return rows
+
+
 def whole_number(name: str, value: Any, least: int) -> int:
     """A whole number of at least `least`."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:

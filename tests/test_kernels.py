@@ -23,7 +23,7 @@ EXTREMES = (0.0, 1.0, -1.0, 1e-300, -1e-12, 745.2, -745.2, 1e6, -1e6)
 RANDOM_POINTS = 200
 # a few roundings, measured against the largest term of the expression
 ROUNDINGS = 4 * np.finfo(np.float64).eps
-SMALLEST = np.finfo(np.float64).tiny
+SMALLEST, LARGEST = np.finfo(np.float64).tiny, np.finfo(np.float64).max
 
 
 def points(symbols: list[sp.Symbol]) -> list[list[float]]:
@@ -63,6 +63,9 @@ def test_kernel_equals_its_origin(origin):
     evaluate = truth(expression, symbols)
     for values in points(symbols):
         exact, scale = evaluate(values)
+        if scale > LARGEST:
+            # no double holds it
+            continue
         # the exponent h/T is itself rounded, which the exponential magnifies by |h/T|
         condition = 1 + min(abs(values[0] / values[1]), 800.0) if origin.endswith("firing_probability") else 1.0
         error = abs(mpmath.mpf(kernel(*values)) - exact)
@@ -72,6 +75,7 @@ def test_kernel_equals_its_origin(origin):
 def test_every_scalar_kernel_is_registered():
     assert {
         "derivations.activation:firing_probability",
+        "derivations.activation:firing_slope",
         "derivations.leaky:leaky_trace",
         "derivations.cost:cost_force",
     } <= set(KERNELS)

@@ -1,7 +1,7 @@
 """Every closed-form bound, with its hypotheses tested before it answers.
 
 Main results, by module: gibbs (the spikes' laws), leaky (leaky spikes), gradients (mean-field against exact ones), nudging (finite
-nudging), smoothing (the loss landscape).
+nudging), relaxation (finite nudging, step by step), smoothing (the loss landscape).
 
 Letters: κ = ‖J‖₂/(4T), κ_a = ‖|J|‖₂/(4T), κ_∞ = ‖J‖_∞/(4T), C = tanh(|J|/(4T)), D = (I − C)⁻¹, ε the leak, K the spiking
 copies of a neuron. A bound outside its hypotheses raises HypothesisError naming the one that failed.
@@ -20,6 +20,7 @@ from meanfield.bounds.leaky import (
     leaky_tracking,
 )
 from meanfield.bounds.nudging import estimator_bias, holomorphy_radius
+from meanfield.bounds.relaxation import relaxation_error
 from meanfield.bounds.smoothing import (
     gibbs_loss_curvature,
     gibbs_loss_slope,
@@ -50,6 +51,7 @@ __all__ = [
     "little_mean_error",
     "loss_curvature",
     "mixing_sweeps",
+    "relaxation_error",
     "response_curvature",
     "response_norm",
 ]

@@ -1,6 +1,7 @@
 """What the fields of a unit can be over all states, and the extremes of σ's derivatives there.
 
-Main results: field_ranges, largest_slope, largest_curvature, largest_third, largest_influence (lem:S3, thm:C6b).
+Main results: field_ranges, largest_slope, largest_curvature, largest_third, largest_derivatives, largest_influence (lem:S3,
+thm:C6b).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from meanfield.equations import activity_variance, firing_curvature, firing_probability, firing_third
+from meanfield.equations import firing_curvature, firing_probability, firing_slope, firing_third
 from meanfield.model import FloatArray, Model
 
 # Where |σ''| is largest, and where |σ‴| has its lower peaks (its largest is at 0).
@@ -28,17 +29,26 @@ def field_ranges(model: Model) -> tuple[FloatArray, FloatArray]:
 
 def largest_slope(model: Model) -> FloatArray:
     """ℓ_i = max σ' over the fields of unit i, which is also the largest m_i(1 − m_i) there, (N,)."""
-    return activity_variance(firing_probability(np.clip(0.0, *field_ranges(model)), 1.0))
+    return largest_derivatives(*field_ranges(model))[0]
 
 
 def largest_curvature(model: Model) -> FloatArray:
     """k_i = max|σ''| over the fields of unit i, (N,)."""
-    return _largest(model, firing_curvature, (-CURVATURE_PEAK, CURVATURE_PEAK))
+    return largest_derivatives(*field_ranges(model))[1]
 
 
 def largest_third(model: Model) -> FloatArray:
     """k'_i = max|σ‴| over the fields of unit i, (N,)."""
-    return _largest(model, firing_third, (-THIRD_PEAK, 0.0, THIRD_PEAK))
+    return largest_derivatives(*field_ranges(model))[2]
+
+
+def largest_derivatives(low: FloatArray, high: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """max σ', max|σ''| and max|σ‴| over h/T between low and high, entry by entry."""
+    return (
+        _largest(low, high, firing_slope, (0.0,)),
+        _largest(low, high, firing_curvature, (-CURVATURE_PEAK, CURVATURE_PEAK)),
+        _largest(low, high, firing_third, (-THIRD_PEAK, 0.0, THIRD_PEAK)),
+    )
 
 
 def largest_influence(model: Model) -> FloatArray:
@@ -50,8 +60,7 @@ def largest_influence(model: Model) -> FloatArray:
     return np.abs(firing_probability(nearest + scaled, 1.0) - firing_probability(nearest, 1.0))
 
 
-def _largest(model: Model, derivative: Callable[..., Any], peaks: tuple[float, ...]) -> FloatArray:
-    """max|derivative| over each unit's fields: at a peak inside, else at the end nearest to one."""
-    low, high = field_ranges(model)
+def _largest(low: FloatArray, high: FloatArray, derivative: Callable[..., Any], peaks: tuple[float, ...]) -> FloatArray:
+    """max|derivative| over each range: at a peak inside, else at the end nearest to one."""
     candidates = np.stack([np.clip(peak, low, high) for peak in peaks])
     return np.abs(derivative(firing_probability(candidates, 1.0), 1.0)).max(axis=0)

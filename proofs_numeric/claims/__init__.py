@@ -1,19 +1,5 @@
 """The claims, one module a family; importing the package registers all of them."""
 
-from proofs_numeric.claims import (
-    gradient_error,
-    learning,
-    mean_field,
-    sampling,
-    smoothing,
-    tracking,
-)
+from proofs_numeric.claims import backpropagation, gradient_error, learning, mean_field, sampling, smoothing, tracking
 
-__all__ = [
-    "gradient_error",
-    "learning",
-    "mean_field",
-    "sampling",
-    "smoothing",
-    "tracking",
-]
+__all__ = ["backpropagation", "gradient_error", "learning", "mean_field", "sampling", "smoothing", "tracking"]

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from dynamics.enumeration import all_states, product_law
 from meanfield import Model, QuadraticCost
+from meanfield.model import leak_cycle
 
 pytestmark = pytest.mark.exact
 
@@ -199,3 +200,31 @@ def test_force_is_the_derivative_of_its_reading(cost_on, reading, size, seed):
     # a central difference is exact for a quadratic
     numeric = (getattr(cost, reading)(rates + moves) - getattr(cost, reading)(rates - moves)) / 2e-4
     np.testing.assert_allclose(slope * rates + offset, numeric, atol=1e-10)
+
+
+def test_a_cycle_of_leaks_has_one_row_or_as_many_as_given():
+    assert np.array_equal(leak_cycle(0.3, 2), [[0.3, 0.3]])
+    assert np.array_equal(leak_cycle([0.3, 1.0], 2), [[0.3, 1.0]])
+    rows = np.array([[1.0, 0.0], [0.0, 0.4], [0.2, 0.2]])
+    cycle = leak_cycle(rows, 2)
+    assert np.array_equal(cycle, rows)
+    cycle[0, 0] = 0.5
+    assert rows[0, 0] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("leak", "message"),
+    [
+        (0.0, r"leak must lie in \(0, 1\], got 0.0"),
+        ([[0.5, 1.5]], r"leak must lie in \[0, 1\], got 1.5"),
+        ([[-0.1, 1.0]], r"leak must lie in \[0, 1\], got -0.1"),
+        ([[np.nan, 1.0]], r"leak must lie in \[0, 1\], got nan"),
+        ([[0.5, 0.0], [0.5, 0.0]], "leak is 0 for unit 1 in every row: give it a positive leak in one of them"),
+        (np.ones((2, 3)), r"leak must be a number or have shape \(2,\) or \(period, 2\), got shape \(2, 3\)"),
+        (np.ones((0, 2)), r"got shape \(0, 2\)"),
+        (np.ones((1, 1, 2)), r"got shape \(1, 1, 2\)"),
+    ],
+)
+def test_a_cycle_that_moves_no_unit_or_too_far_is_refused(leak, message):
+    with pytest.raises(ValueError, match=message):
+        leak_cycle(leak, 2)

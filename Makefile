@@ -23,6 +23,11 @@ help:  ## Show the targets
 	@$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[dev]'
 	@touch $@
 
+.venv/.rigorous: .venv/.core
+	@echo "installing ball arithmetic into .venv" >&2
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[rigorous]'
+	@touch $@
+
 .venv/.paper: .venv/.core
 	@echo "installing typst into .venv" >&2
 	@$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[paper]'
@@ -34,7 +39,7 @@ figures: .venv/.core  ## Compute and draw every figure into figures/out (under 1
 test: .venv/.dev  ## Run the theorem checks and the tests
 	@$(BIN)/pytest -n 2 --dist worksteal -q
 
-claims: .venv/.core  ## Check every claim and print the table
+claims: .venv/.rigorous  ## Check every claim and print the table
 	@$(BIN)/stochep claims check
 
 lint: .venv/.dev  ## Style, types and the direction of imports
@@ -46,7 +51,7 @@ lint: .venv/.dev  ## Style, types and the direction of imports
 derive: .venv/.core  ## Derive the equations again and rewrite meanfield/equations.py
 	@$(BIN)/python -m meanfield.derivations
 
-paper: .venv/.paper  ## Build paper/main.pdf
+paper: .venv/.paper .venv/.rigorous  ## Build paper/main.pdf
 	@$(BIN)/python -m paper.build
 
 clean:  ## Remove the environment and what was generated

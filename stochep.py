@@ -209,6 +209,7 @@ def check_claims(
     import msgspec
 
     from proofs_numeric import CLAIMS, check
+    from proofs_numeric.rigorous import INSTALL, installed
 
     if unknown := _unknown(labels):
         return _refuse(unknown)
@@ -221,6 +222,8 @@ def check_claims(
     for position, label in enumerate(chosen, start=1):
         print(f"[{position}/{len(chosen)}] {label}: {CLAIMS[label].title}", file=sys.stderr)
         records.append(check(label, instances=instances, seed=seed).record())
+    if not installed():
+        print(f"stochep: {INSTALL}", file=sys.stderr)
     if json:
         print(msgspec.json.encode(records).decode())
     else:

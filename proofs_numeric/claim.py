@@ -23,6 +23,7 @@ from threadpoolctl import threadpool_limits
 
 from meanfield.model import Model
 from proofs_numeric.instances import NORMS, Interval, random_model
+from proofs_numeric.rigorous import BallRefutation, Rigorous, RigorousReport, companion
 from proofs_numeric.verdicts import FALSE_ALARMS, Decision
 
 KINDS = ("identity", "inequality", "asymptotic", "statistical")
@@ -128,15 +129,28 @@ class Claim:
 
     def evaluate(self, scalars: Mapping[str, Any], mutation: str | None = None) -> Evidence:
         """The evidence for one instance; `model` in scalars overrides the random one."""
-        arguments = dict(scalars)
-        if self.norm is not None:
-            arguments["model"] = self._model(arguments)
+        arguments = self._arguments(scalars)
         wanted = inspect.signature(self.function).parameters
         arguments = {name: value for name, value in arguments.items() if name in wanted}
         if mutation == "constant × 0.9":
             evidence = self.function(**arguments)
             return Evidence(evidence.measured, 0.9 * np.asarray(evidence.bound), evidence.rounding, evidence.ceiling)
         return self.function(**arguments, mutation=mutation) if mutation else self.function(**arguments)
+
+    def judge(self, balls: Rigorous, generator: np.random.Generator) -> RigorousReport:
+        """The decisions of the claim's companion in ball arithmetic on its own draws, and on its falsifiers."""
+        draws = [
+            {name: interval.draw(generator) for name, interval in balls.domain.items()} for _ in range(balls.instances)
+        ]
+        refutations = []
+        for mutation, instance, drops in balls.falsifiers:
+            given = self._arguments(instance)
+            holds = None if drops else balls.decide(given).verdict == "holds"
+            refutations.append(BallRefutation(mutation, balls.decide(given, mutation), holds))
+        return RigorousReport(tuple(balls.decide(self._arguments(scalars)) for scalars in draws), tuple(refutations))
+
+    def _arguments(self, scalars: Mapping[str, Any]) -> dict[str, Any]:
+        return {**scalars, "model": self._model(scalars)} if self.norm is not None else dict(scalars)
 
     def _model(self, scalars: Mapping[str, Any]) -> Model:
         if "model" in scalars:
@@ -239,6 +253,12 @@ class Report:
     worst: Mapping[str, Any] | None
     refutations: tuple[Refutation, ...] = ()
     decisions: tuple[Decision, ...] = ()
+    rigorous: RigorousReport | None = None
+
+    @property
+    def means(self) -> str:
+        """The claim's means, 'rigorous' when its companion in ball arithmetic decided all of its instances."""
+        return "rigorous" if self.rigorous is not None and self.rigorous.decided else self.claim.means
 
     @property
     def label(self) -> str:
@@ -246,8 +266,9 @@ class Report:
 
     @property
     def falsifier_refuted(self) -> bool:
-        """Whether every falsifier was refuted."""
-        return all(refutation.refuted for refutation in self.refutations)
+        """Whether every falsifier was refuted, and by the balls where they were asked to."""
+        balls = () if self.rigorous is None else self.rigorous.refutations
+        return all(refutation.refuted for refutation in (*self.refutations, *balls))
 
     def record(self) -> dict[str, Any]:
         """The machine-readable row of the claims' table."""
@@ -261,7 +282,7 @@ class Report:
             "label": self.label,
             "title": self.claim.title,
             "kind": self.claim.kind,
-            "means": self.claim.means,
+            "means": self.means,
             "verdict": self.verdict,
             "tightness": best if self.claim.kind == "inequality" else None,
             "instances": self.instances,
@@ -277,6 +298,7 @@ class Report:
                 {"verdict": d.verdict, "low": d.interval.low, "high": d.interval.high, "n": d.n, "enough": d.enough}
                 for d in self.decisions
             ],
+            "rigorous": None if self.rigorous is None else self.rigorous.record(),
             "worst": None if self.worst is None else {k: v for k, v in self.worst.items() if k != "model"},
         }
 
@@ -326,10 +348,13 @@ def _check(subject: Claim, instances: int | None, seed: int, search: bool) -> Re
             violating = where
     decisions = _decide(subject, generator)
     verdicts += [decision.verdict for decision in decisions]
+    balls = companion(subject.label)
+    judged = None if balls is None else subject.judge(balls, np.random.default_rng([seed, *subject.label.encode(), 1]))
+    verdicts += [] if judged is None else [decision.verdict for decision in judged.decisions]
     return Report(
         subject, _overall(verdicts), tuple(pair[0] for pair in tightness), tightest, count, trivial,
         count - len(tightness), tuple(gains), violating or worst, tuple(_refute(subject, f) for f in subject.falsifiers),
-        decisions,
+        decisions, judged,
     )  # fmt: skip
 
 
@@ -390,6 +415,8 @@ def table(records: list[dict[str, Any]]) -> str:
         tightness = record["tightness"] or {"max": None, "median": None}
         numbers = ["-" if tightness[key] is None else f"{tightness[key]:.4f}" for key in ("max", "median")]
         sampled = f" +{len(record['sampled'])} sampled" if record["sampled"] else ""
+        if record["rigorous"]:
+            sampled += f" +{record['rigorous']['holds']} rigorous"
         falsifiers = f"{len(record['falsifiers'])} {'refuted' if record['falsifier_refuted'] else 'NOT REFUTED'}"
         rows.append(
             (record["label"], record["means"], record["verdict"], *numbers, f"{record['instances']}{sampled}", falsifiers,

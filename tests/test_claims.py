@@ -29,6 +29,7 @@ def test_theorem(label: str, record_property: pytest.FixtureRequest) -> None:
     assert report.verdict == "holds", report.worst
     for refutation in report.refutations:
         assert refutation.refuted, f"not refuted: {refutation.falsifier.mutation}, margin {refutation.margin}"
+    assert report.rigorous is None or report.rigorous.decided
     assert report.trivial <= (1 - LEAST_NONTRIVIAL) * report.instances
 
 

@@ -1,6 +1,6 @@
 """Family A: in what sense the stochastic energy is the energy of deterministic EP.
 
-Main results: thm:A1, thm:A1b, thm:A2, thm:A3, thm:A4, thm:A5, thm:A5b, thm:A6.
+Main results: thm:A0, thm:A1, thm:A1b, thm:A2, thm:A3, thm:A4, thm:A5, thm:A5b, thm:A6.
 """
 
 from __future__ import annotations
@@ -13,7 +13,16 @@ import numpy as np
 from dynamics.enumeration import all_states, exact_law, product_law
 from dynamics.phases import relax
 from meanfield import bounds
-from meanfield.equations import activity_variance, firing_probability
+from meanfield.equations import (
+    SUP_CURVATURE,
+    SUP_SLOPE,
+    SUP_THIRD,
+    activity_variance,
+    firing_curvature,
+    firing_probability,
+    firing_slope,
+    firing_third,
+)
 from meanfield.model import FloatArray, Model, QuadraticCost
 from meanfield.response import contraction_rate
 from meanfield.solve import MultistabilityWarning, fixed_point, free_energy
@@ -30,7 +39,7 @@ BIASED_PAIR = ([[0.0, 1.0], [1.0, 0.0]], [0.7, -0.4], 1.0)
 FREE_UNIT = ([[0.0]], [0.0], 1.0)
 
 
-def _random_means(size: int, seed: int) -> FloatArray:
+def random_means(size: int, seed: int) -> FloatArray:
     """Means of a product law, some of them at or near 0 and 1."""
     generator = np.random.default_rng([seed, 1])
     means = generator.uniform(size=size)
@@ -47,6 +56,37 @@ def _convolutional_primitive(layer: FloatArray, above: FloatArray, weights: Floa
     return (pooled * above).sum(axis=1)
 
 
+# σ at ln(2 + √3), where |σ''| peaks
+PEAK = float(firing_probability(math.log(2 + math.sqrt(3)), 1.0))
+
+
+@claim(
+    label="A0",
+    title="constants of the logistic function",
+    kind="inequality",
+    hypotheses="x, w real",
+    domain={"probability": Interval(0.0, 1.0), "shift": Interval(-20.0, 20.0)},
+    falsifiers=(
+        Falsifier("constant × 0.9", {"probability": PEAK, "shift": 1.0}),
+        Falsifier("sup|σ''| = 1/12", {"probability": PEAK, "shift": 1.0}),
+        Falsifier("tanh(|w|/8)", {"probability": 0.3, "shift": -2 * math.log(3 / 7)}),
+    ),
+)
+def logistic_constants(probability: float, shift: float, mutation: str | None = None) -> Evidence:
+    """|σ'| ≤ 1/4, |σ''| ≤ 1/(6√3), |σ‴| ≤ 1/8 and |σ(x + w) − σ(x)| ≤ tanh(|w|/4), each attained: x = 0, ± ln(2 + √3),
+    0, −w/2.
+    """
+    with np.errstate(divide="ignore"):
+        field = np.log(probability) - np.log1p(-probability)
+    curvature = 1 / 12 if mutation == "sup|σ''| = 1/12" else SUP_CURVATURE
+    step = abs(float(firing_probability(field + shift, 1.0) - firing_probability(field, 1.0)))
+    measured = [abs(one(probability, 1.0)) for one in (firing_slope, firing_curvature, firing_third)]
+    return Evidence(
+        [*measured, step], [SUP_SLOPE, curvature, SUP_THIRD, math.tanh(abs(shift) / (8 if mutation == "tanh(|w|/8)" else 4))],
+        8 * EPS,
+    )  # fmt: skip
+
+
 @claim(
     label="A1",
     title="energy of a product law",
@@ -61,7 +101,7 @@ def _convolutional_primitive(layer: FloatArray, above: FloatArray, weights: Floa
 )
 def energy_of_a_product_law(model: Model, seed: int, mutation: str | None = None) -> Evidence:
     """Under q = ⊗Bern(m): E_q[Φ(z)] = Φ(m), E_q[∂Φ/∂θ] = ∂Φ/∂θ(m) and E_q[h] = h(m) for every multilinear primitive Φ."""
-    means = _random_means(model.size, seed)
+    means = random_means(model.size, seed)
     states, law = all_states(model.size), product_law(means)
     diagonal = np.eye(model.size, dtype=bool)
     pairs = (states.T * law) @ states - np.outer(means, means)
@@ -104,7 +144,7 @@ def cost_trap(model: Model, seed: int, mutation: str | None = None) -> Evidence:
     """
     cost = random_cost(model.size, seed)
     states = all_states(model.size)
-    product = _random_means(model.size, seed)
+    product = random_means(model.size, seed)
     gaps = []
     for law, means in ((product_law(product), product), (exact_law(model).probabilities, exact_law(model).mean)):
         stated = 0.0 if mutation == "no gap" else 0.5 * activity_variance(means)[cost.outputs].sum()
@@ -132,7 +172,7 @@ def gibbs_bogoliubov(model: Model, seed: int, nudging: float, mutation: str | No
         cost, means = QuadraticCost([0], [0.5]), np.full(model.size, 0.5)
         tilted = free_energy(model, means) + strength * cost.on_rates(means)
     else:
-        cost, means = random_cost(model.size, seed), _random_means(model.size, seed)
+        cost, means = random_cost(model.size, seed), random_means(model.size, seed)
         tilted = free_energy(model, means) + strength * cost.on_mean_spikes(means)
     law = exact_law(model, cost=cost, nudging=strength)
     constant = 0.5 * (cost.target**2).sum()

@@ -45,11 +45,11 @@ def _weak_pair(temperature: float) -> tuple[list[list[float]], list[float], floa
     return [[0.0, weight], [weight, 0.0]], bias, temperature
 
 
-def _colours(model: Model, seed: int) -> NDArray[np.int64]:
+def random_colours(model: Model, seed: int) -> NDArray[np.int64]:
     return np.random.default_rng([seed, 10]).integers(0, 2, size=model.size)
 
 
-def _without_lateral_links(model: Model, colours: NDArray[np.int64]) -> Model:
+def without_lateral_links(model: Model, colours: NDArray[np.int64]) -> Model:
     return Model(np.where(colours[:, None] != colours[None, :], model.couplings, 0.0), model.bias, model.temperature)
 
 
@@ -83,8 +83,8 @@ def samplers_and_their_laws(model: Model, seed: int, mutation: str | None = None
         reversible.append((gibbs, sweep))
     flows = [law[:, None] * chain for law, chain in reversible]
     misses = [np.abs(flow - flow.T).max() for flow in flows]
-    colours = _colours(model, seed)
-    layered = _without_lateral_links(model, colours)
+    colours = random_colours(model, seed)
+    layered = without_lateral_links(model, colours)
     layered_law = exact_law(layered).probabilities
     blocks = transition_matrix(layered, dynamics="block", colours=colours)
     misses += [np.abs(gibbs @ sweep - gibbs).max(), np.abs(layered_law @ blocks - layered_law).max()]
@@ -318,8 +318,8 @@ def little_on_layers(
     """Little's odd and even layers have Gibbs' laws, independent at equal times; (odd at t, even at t+1) has Gibbs'
     joint law.
     """
-    classes = _colours(model, seed) if colours is None else np.asarray(colours)
-    layered = model if mutation == "lateral links allowed" else _without_lateral_links(model, classes)
+    classes = random_colours(model, seed) if colours is None else np.asarray(colours)
+    layered = model if mutation == "lateral links allowed" else without_lateral_links(model, classes)
     odd = classes == 0
     gibbs, little = exact_law(layered), exact_law(layered, dynamics="little")
     states = all_states(model.size)

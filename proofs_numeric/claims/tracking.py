@@ -53,7 +53,7 @@ def _leaks(model: Model, leak: float, seed: int) -> list[Any]:
     return [leak, np.random.default_rng([seed, 20]).uniform(0.05, 1.0, size=model.size)]
 
 
-def _start(model: Model, seed: int) -> FloatArray:
+def random_start(model: Model, seed: int) -> FloatArray:
     generator = np.random.default_rng([seed, 21])
     return np.full(model.size, 0.5) if seed % 3 == 0 else generator.uniform(size=model.size)
 
@@ -90,7 +90,7 @@ def leaky_spikes_track(
     """E‖s_t − m_t‖² ≤ (ε²N/4K)(1−ρ^{2t})/(1−ρ²), ρ = 1−ε(1−κ); stationary εN/(4K(1−κ)(2−ε(1−κ))); mixed leaks in their
     own norm.
     """
-    start, measured, bound = _start(model, seed), [], []
+    start, measured, bound = random_start(model, seed), [], []
     steps = _steps(model, copies)
     if mutation == "mixed leaks in plain ℓ₂":
         return _plain_norm_evidence(model, np.asarray(mixed))
@@ -149,7 +149,7 @@ def many_leaky_spikes_track(
     model: Model, alpha: float, seed: int, leak: float, mutation: str | None = None
 ) -> Decision:
     """B4 on 16 to 64 neurons: the mean of ‖s_t − m_t‖²/N over sampled replicas against the bound, t = 20."""
-    steps, start = 20, _start(model, seed)
+    steps, start = 20, random_start(model, seed)
     rates = relax(model, steps=steps, leak=leak, start=start)[-1]
 
     def draw(first: int, count: int) -> FloatArray:
@@ -185,7 +185,7 @@ def leaky_covariance_and_bias(
     """|Cov(s_t)| ≤ Σ_t and |E s_t − m_t| ≤ δ_t entrywise, Σ' = GΣGᵀ + diag(ε²/4K), δ' = Gδ + D_ε(M₂/2T²)diag(|J|Σ|J|);
     stationary too.
     """
-    start, steps = _start(model, seed), _steps(model, copies)
+    start, steps = random_start(model, seed), _steps(model, copies)
     off = ~np.eye(model.size, dtype=bool)
     measured, bound = [], []
     for leaks in _leaks(model, leak, seed):
@@ -242,7 +242,7 @@ def leaky_concentration(
     ¼Σw_i²/(KS), w = (I−|J|/4T)⁻¹|a|.
     """
     steps = _steps(model, copies)
-    start = _start(model, seed)
+    start = random_start(model, seed)
     generator = np.random.default_rng([seed, 22])
     direction = np.ones(model.size) if seed % 2 == 0 else generator.normal(size=model.size)
     direction = direction / np.linalg.norm(direction)

@@ -100,7 +100,7 @@ def test_a_claim_without_falsifier_or_statement_is_refused(register) -> None:
 
 @pytest.mark.parametrize(
     ("label", "instances", "sentence"),
-    [("B99", 1, "no claim 'B99': the labels are A1"), ("A1", 0, "at least 1, got 0"), ("A1", 2.5, "got 2.5")],
+    [("B99", 1, "no claim 'B99': the labels are A0"), ("A1", 0, "at least 1, got 0"), ("A1", 2.5, "got 2.5")],
 )
 def test_bad_requests_are_one_sentence(label: str, instances, sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):

@@ -1,0 +1,25 @@
+"""Ball arithmetic: fixed points, laws, gradients and bounds with every rounding included. Needs python-flint.
+
+Main results: certify_fixed_point, CertifiedFixedPoint, susceptibility, implicit_gradient, equilibrium_gradient, law, cost_gradient.
+"""
+
+from proofs_numeric.balls.arithmetic import Undecided
+from proofs_numeric.balls.fixed_points import (
+    CertifiedFixedPoint,
+    certify_fixed_point,
+    equilibrium_gradient,
+    implicit_gradient,
+    susceptibility,
+)
+from proofs_numeric.balls.models import cost_gradient, law
+
+__all__ = [
+    "CertifiedFixedPoint",
+    "Undecided",
+    "certify_fixed_point",
+    "cost_gradient",
+    "equilibrium_gradient",
+    "implicit_gradient",
+    "law",
+    "susceptibility",
+]

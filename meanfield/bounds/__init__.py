@@ -1,7 +1,7 @@
 """Every closed-form bound, with its hypotheses tested before it answers.
 
 Main results, by module: gibbs (the spikes' laws), leaky (leaky spikes), gradients (mean-field against exact ones), nudging (finite
-nudging), relaxation (finite nudging, step by step), smoothing (the loss landscape).
+nudging), spike_nudging (under the spikes' laws), relaxation (finite nudging, step by step), smoothing (the loss landscape).
 
 Letters: κ = ‖J‖₂/(4T), κ_a = ‖|J|‖₂/(4T), κ_∞ = ‖J‖_∞/(4T), C = tanh(|J|/(4T)), D = (I − C)⁻¹, ε the leak, K the spiking
 copies of a neuron. A bound outside its hypotheses raises HypothesisError naming the one that failed.
@@ -29,6 +29,7 @@ from meanfield.bounds.smoothing import (
     response_curvature,
     response_norm,
 )
+from meanfield.bounds.spike_nudging import objective_gap, spike_estimator_bias, zero_free_radius
 
 __all__ = [
     "best_leak",
@@ -51,7 +52,10 @@ __all__ = [
     "little_mean_error",
     "loss_curvature",
     "mixing_sweeps",
+    "objective_gap",
     "relaxation_error",
     "response_curvature",
     "response_norm",
+    "spike_estimator_bias",
+    "zero_free_radius",
 ]

@@ -1,5 +1,23 @@
 """The claims, one module a family; importing the package registers all of them."""
 
-from proofs_numeric.claims import backpropagation, gradient_error, learning, mean_field, sampling, smoothing, tracking
+from proofs_numeric.claims import (
+    backpropagation,
+    exact_gradients,
+    gradient_error,
+    learning,
+    mean_field,
+    sampling,
+    smoothing,
+    tracking,
+)
 
-__all__ = ["backpropagation", "gradient_error", "learning", "mean_field", "sampling", "smoothing", "tracking"]
+__all__ = [
+    "backpropagation",
+    "exact_gradients",
+    "gradient_error",
+    "learning",
+    "mean_field",
+    "sampling",
+    "smoothing",
+    "tracking",
+]

@@ -64,6 +64,23 @@ def firing_third(probability: Any, temperature: Any) -> Any:
     return probability * (1 - probability) * (6 * probability**2 - 6 * probability + 1) / temperature**3
 
 
+def firing_fourth(probability: Any, temperature: Any) -> Any:
+    """∂⁴p/∂h⁴ at p = σ(h/T).
+
+    firing_fourth = probability*(1 - 2*probability)*(1 - probability)*(12*probability**2 - 12*probability +
+    1)/temperature**4
+
+    Derivation: derivations.activation:firing_fourth.
+    """
+    return (
+        probability
+        * (1 - 2 * probability)
+        * (1 - probability)
+        * (12 * probability**2 - 12 * probability + 1)
+        / temperature**4
+    )
+
+
 def activity_variance(mean_activity: Any) -> Any:
     """v = m(1 − m), the variance of a spike of mean m.
 

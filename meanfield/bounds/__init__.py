@@ -7,8 +7,10 @@ Letters: κ = ‖J‖₂/(4T), κ_a = ‖|J|‖₂/(4T), κ_∞ = ‖J‖_∞/(4
 copies of a neuron. A bound outside its hypotheses raises HypothesisError naming the one that failed.
 """
 
+from meanfield.bounds.cumulants import Cumulants, gibbs_cumulants
+from meanfield.bounds.enclosure import Enclosure
 from meanfield.bounds.gibbs import covariance, gibbs_mean_error, little_covariance, little_mean_error, mixing_sweeps
-from meanfield.bounds.gradients import gradient_error
+from meanfield.bounds.gradients import gibbs_gradient, gradient_error, local_gradient_error
 from meanfield.bounds.leaky import (
     best_leak,
     descent,
@@ -32,11 +34,15 @@ from meanfield.bounds.smoothing import (
 from meanfield.bounds.spike_nudging import objective_gap, spike_estimator_bias, zero_free_radius
 
 __all__ = [
+    "Cumulants",
+    "Enclosure",
     "best_leak",
     "covariance",
     "descent",
     "drift_lag",
     "estimator_bias",
+    "gibbs_cumulants",
+    "gibbs_gradient",
     "gibbs_loss_curvature",
     "gibbs_loss_slope",
     "gibbs_loss_smoothness",
@@ -50,6 +56,7 @@ __all__ = [
     "leaky_tracking",
     "little_covariance",
     "little_mean_error",
+    "local_gradient_error",
     "loss_curvature",
     "mixing_sweeps",
     "objective_gap",

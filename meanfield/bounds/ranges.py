@@ -1,7 +1,7 @@
 """What the fields of a unit can be over all states, and the extremes of σ's derivatives there.
 
-Main results: field_ranges, largest_slope, largest_curvature, largest_third, largest_derivatives, largest_influence (lem:S3,
-thm:C6b).
+Main results: field_ranges, largest_slope, largest_curvature, largest_third, largest_fourth, largest_derivatives,
+largest_influence (lem:S3, thm:C6b).
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from meanfield.equations import firing_curvature, firing_probability, firing_slope, firing_third
+from meanfield.equations import firing_curvature, firing_fourth, firing_probability, firing_slope, firing_third
 from meanfield.model import FloatArray, Model
 
 # Where |σ''| is largest, and where |σ‴| has its lower peaks (its largest is at 0).
 CURVATURE_PEAK = math.log(2 + math.sqrt(3))
 THIRD_PEAK = math.log((math.sqrt(3) + math.sqrt(2)) / (math.sqrt(3) - math.sqrt(2)))
+# Where |σ⁗| has its peaks: tanh(x/2) = √((15 ∓ √105)/30).
+FOURTH_PEAKS = tuple(2 * math.atanh(math.sqrt((15 + sign * math.sqrt(105)) / 30)) for sign in (-1, 1))
 
 
 def field_ranges(model: Model) -> tuple[FloatArray, FloatArray]:
@@ -49,6 +51,11 @@ def largest_derivatives(low: FloatArray, high: FloatArray) -> tuple[FloatArray, 
         _largest(low, high, firing_curvature, (-CURVATURE_PEAK, CURVATURE_PEAK)),
         _largest(low, high, firing_third, (-THIRD_PEAK, 0.0, THIRD_PEAK)),
     )
+
+
+def largest_fourth(model: Model) -> FloatArray:
+    """k''_i = max|σ⁗| over the fields of unit i, (N,)."""
+    return _largest(*field_ranges(model), firing_fourth, (*FOURTH_PEAKS, *(-peak for peak in FOURTH_PEAKS)))
 
 
 def largest_influence(model: Model) -> FloatArray:

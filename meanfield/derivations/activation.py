@@ -1,7 +1,7 @@
 """The firing probability of a unit in its field, its slopes, and their suprema (paper: §1, D3).
 
-Main results: firing_probability, firing_slope, firing_curvature, firing_third, sup_slope, sup_curvature, sup_third,
-noisy_heaviside.
+Main results: firing_probability, firing_slope, firing_curvature, firing_third, firing_fourth, sup_slope, sup_curvature,
+sup_third, noisy_heaviside.
 Definitions typed in: the weight exp(−energy/temperature), the logistic density.
 """
 
@@ -37,6 +37,7 @@ firing_probability = heat_bath()
 firing_slope = in_probability(sp.diff(firing_probability, local_field))
 firing_curvature = in_probability(sp.diff(firing_probability, local_field, 2))
 firing_third = in_probability(sp.diff(firing_probability, local_field, 3))
+firing_fourth = in_probability(sp.diff(firing_probability, local_field, 4))
 
 sup_slope = supremum(firing_slope)
 sup_curvature = supremum(firing_curvature)

@@ -48,6 +48,7 @@ EQUATIONS = (
         "activation:firing_curvature", "probability temperature", "∂²p/∂h² at p = σ(h/T); at most SUP_CURVATURE/T²."
     ),
     _equation("activation:firing_third", "probability temperature", "∂³p/∂h³ at p = σ(h/T); at most SUP_THIRD/T³."),
+    _equation("activation:firing_fourth", "probability temperature", "∂⁴p/∂h⁴ at p = σ(h/T)."),
     _equation("energy:activity_variance", "mean_activity", "v = m(1 − m), the variance of a spike of mean m."),
     _equation("energy:self_term_gap", "mean_activity", "E_q ½z² − ½m², what a self term costs thm:A1."),
     _equation("entropy:entropy", "mean_activity", "S of one unit of mean m; 0 at m = 0 and m = 1."),

@@ -158,7 +158,7 @@ def test_complex_firing_probability_continues_the_real_one():
 
 def test_slopes_are_the_derivatives_of_the_firing_probability():
     temperature, step = 0.7, 1e-3
-    slopes = (equations.firing_slope, equations.firing_curvature, equations.firing_third)
+    slopes = (equations.firing_slope, equations.firing_curvature, equations.firing_third, equations.firing_fourth)
     for point in (-3.0, -0.4, 0.0, 1.1, 5.0):
         with mpmath.workdps(50):
             curve = lambda h: 1 / (1 + mpmath.exp(-h / temperature))  # noqa: E731

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dynamics import exact_gradient
 from meanfield import HypothesisError, Model, QuadraticCost, bounds, fixed_point, implicit_gradient
@@ -107,3 +109,51 @@ def test_gradient_error_names_what_fails():
         bounds.gradient_error(strong, COST_OF_TWO)
     with pytest.raises(ValueError, match="nudging must be finite, got inf"):
         bounds.gradient_error(TRIANGLE, COST, nudging=np.inf)
+
+
+@given(
+    size=st.integers(1, 6), gain=st.floats(0.0, 0.97), log_temperature=st.floats(-6, 6), seed=st.integers(0, 2**31 - 1)
+)
+def test_the_exact_gradient_lies_in_its_enclosure(network, size, gain, log_temperature, seed):
+    model = network(size, gain, log_temperature, seed, norm="absolute")
+    cost = QuadraticCost(range(size), np.random.default_rng(seed).uniform(size=size))
+    centre, radius = bounds.gibbs_gradient(model, cost)
+    truth = exact_gradient(model, cost)
+    rounding = 1e-12 / (1 - model.absolute_gain) / model.temperature
+    assert (np.abs(truth.bias - centre.bias) <= radius.bias + rounding).all()
+    assert (np.abs(truth.couplings - centre.couplings) <= radius.couplings + rounding).all()
+    assert not np.diagonal(centre.couplings).any()
+    np.testing.assert_allclose(centre.couplings, centre.couplings.T, atol=rounding)
+
+
+def test_the_gradients_enclosure_is_linear_in_the_cumulants():
+    cumulants, c = bounds.gibbs_cumulants(TRIANGLE), np.array([0.3, 0.0, -0.4])
+    centre, radius = bounds.gibbs_gradient(TRIANGLE, COST)
+    spread, third, shift, m = cumulants.covariance, cumulants.third, cumulants.shift, cumulants.mean_field
+    exact, error = spread.centre @ c, spread.radius @ np.abs(c)
+    np.testing.assert_allclose(0.7 * centre.bias, exact, rtol=1e-12)
+    np.testing.assert_allclose(0.7 * radius.bias, error, rtol=1e-12)
+    mean, x = m + shift.centre, cumulants.response @ c
+    stated = mean[0] * exact[1] + mean[1] * exact[0] + third.centre[0, 1] @ c
+    np.testing.assert_allclose(0.7 * centre.couplings[0, 1], stated, rtol=1e-12)
+    wide = third.radius[0, 1] @ np.abs(c)
+    for i, j in ((0, 1), (1, 0)):
+        wide += shift.radius[j] * abs(exact[i]) + np.abs(mean[j] - m[j]) * error[i]
+        wide += shift.radius[j] * error[i] + m[j] * error[i]
+    np.testing.assert_allclose(0.7 * radius.couplings[0, 1], wide, rtol=1e-12)
+    local = bounds.local_gradient_error(TRIANGLE, COST)
+    np.testing.assert_allclose(0.7 * local.bias, np.abs(exact - x) + error, rtol=1e-12)
+    naive = m[0] * x[1] + m[1] * x[0]
+    np.testing.assert_allclose(0.7 * local.couplings[0, 1], abs(stated - naive) + wide, rtol=1e-12)
+
+
+def test_more_passes_tighten_the_local_bound_and_it_never_exceeds_the_a_priori_one():
+    wide, narrow = (bounds.local_gradient_error(TRIANGLE, COST, passes=passes) for passes in (0, 3))
+    a_priori = bounds.gradient_error(TRIANGLE, COST)
+    off = ~np.eye(3, dtype=bool)
+    assert (narrow.bias < wide.bias).all()
+    assert (narrow.couplings[off] < wide.couplings[off]).all()
+    assert (wide.bias <= a_priori.bias).all()
+    assert (wide.couplings <= a_priori.couplings).all()
+    one, _ = bounds.gibbs_gradient(TRIANGLE, COST, passes=0)
+    assert one.bias != pytest.approx(bounds.gibbs_gradient(TRIANGLE, COST)[0].bias)

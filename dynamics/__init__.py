@@ -5,6 +5,7 @@ from dynamics.coupling import EstimatorMoments, coupled_leaky_law, exact_estimat
 from dynamics.enumeration import ExactLaw, exact_gradient, exact_law, leaky_law, transition_matrix
 from dynamics.estimators import Estimate, estimate_gradient
 from dynamics.exact_nudging import CostLaw, cost_law, exact_equilibrium_gradient, nudging_series
+from dynamics.exact_variance import coupled_variance_coefficient, stationary_estimator_moments, three_factor_variance
 from dynamics.phases import Samples, advance, relax, sample
 from dynamics.transfer import StationaryMoments, leaky_stationary
 
@@ -21,6 +22,7 @@ __all__ = [
     "backpropagation_through_time",
     "cost_law",
     "coupled_leaky_law",
+    "coupled_variance_coefficient",
     "estimate_gradient",
     "exact_equilibrium_gradient",
     "exact_estimator_moments",
@@ -31,5 +33,7 @@ __all__ = [
     "nudging_series",
     "relax",
     "sample",
+    "stationary_estimator_moments",
+    "three_factor_variance",
     "transition_matrix",
 ]

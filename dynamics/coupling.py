@@ -68,7 +68,7 @@ def exact_estimator_moments(
         means.append(mean / (up - down))
         squares.append(square / (up - down) ** 2)
     mean, square = np.mean(means, axis=0), np.mean(squares, axis=0)
-    return EstimatorMoments(_gradient(-mean, model.size), _gradient(square - mean**2, model.size))
+    return EstimatorMoments(gradient_of(-mean, model.size), gradient_of(square - mean**2, model.size))
 
 
 def joint_law(
@@ -259,9 +259,9 @@ def _difference_moments(
     raised, lowered = (_probabilities(one) for one in models)
     if dynamics == "little" or statistic == "probabilities":
         units = [0.5 * (states + chance) if dynamics == "little" else chance for chance in (raised, lowered)]
-        readings = [_reading(states, chance, unit) for chance, unit in zip((raised, lowered), units, strict=True)]
+        readings = [reading(states, chance, unit) for chance, unit in zip((raised, lowered), units, strict=True)]
     else:
-        readings = [_reading(states, states, states)] * 2
+        readings = [reading(states, states, states)] * 2
     change = readings[0][:, None] - readings[1][None, :]
     square = change**2
     if dynamics == "little" and statistic == "spikes":
@@ -269,7 +269,7 @@ def _difference_moments(
     return np.tensordot(law, change, axes=2), np.tensordot(law, square, axes=2)
 
 
-def _reading(left: FloatArray, right: FloatArray, unit: FloatArray) -> FloatArray:
+def reading(left: FloatArray, right: FloatArray, unit: FloatArray) -> FloatArray:
     """½(left_i right_j + right_i left_j) for i < j, then the unit statistic, (states, pairs + N)."""
     first, second = np.triu_indices(left.shape[1], 1)
     pairs = 0.5 * (left[:, first] * right[:, second] + right[:, first] * left[:, second])
@@ -292,7 +292,8 @@ def _little_scatter(states: FloatArray, up: FloatArray, down: FloatArray, couple
     return 0.25 * np.concatenate([scatter(first, second) + scatter(second, first), unit], axis=2)
 
 
-def _gradient(flat: FloatArray, size: int) -> Gradient:
+def gradient_of(flat: FloatArray, size: int) -> Gradient:
+    """The Gradient of a vector in the order of `reading`."""
     couplings = np.zeros((size, size))
     upper = np.triu_indices(size, 1)
     couplings[upper] = flat[: len(upper[0])]

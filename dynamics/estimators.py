@@ -72,8 +72,10 @@ def estimate_gradient(
     setting = bind(model, dynamics, cost=cost, cost_on=cost_on, leak=leak, copies=copies, scan=scan)
     statistic = checked_statistic(statistic, dynamics, estimator)
     samples = whole_number("samples", samples, 2)
-    free = _steps("steps_free", steps_free, setting)
-    nudged = 1 if estimator == "three-factor" else _steps("steps_nudged", steps_nudged, setting, float(nudging or 0.0))
+    free = phase_sweeps("steps_free", steps_free, setting)
+    nudged = (
+        1 if estimator == "three-factor" else phase_sweeps("steps_nudged", steps_nudged, setting, float(nudging or 0.0))
+    )
     checked_noise(seed, 0, free + nudged, 0, samples)
     with threadpool_limits(limits=1):
         if estimator == "three-factor":
@@ -127,7 +129,7 @@ def _check_start(estimator: str, coupled: bool, warm: bool) -> None:
         raise ValueError("warm=True is about nudged phases, and estimator 'three-factor' has none: leave it out")
 
 
-def _steps(name: str, value: int | None, setting: Setting, nudging: float = 0.0) -> int:
+def phase_sweeps(name: str, value: int | None, setting: Setting, nudging: float = 0.0) -> int:
     if value is not None:
         return whole_number(name, value, 1)
     slope = float(np.abs(setting.slope).max())

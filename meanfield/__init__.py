@@ -5,6 +5,7 @@ from meanfield.learning_rule import equilibrium_gradient
 from meanfield.model import Gradient, HypothesisError, Model, QuadraticCost
 from meanfield.response import contraction_rate, implicit_gradient, linear_noise, susceptibility
 from meanfield.solve import ConvergenceError, MultistabilityWarning, Solution, fixed_point, free_energy
+from meanfield.tradeoff import Tradeoff
 
 __all__ = [
     "ConvergenceError",
@@ -14,6 +15,7 @@ __all__ = [
     "MultistabilityWarning",
     "QuadraticCost",
     "Solution",
+    "Tradeoff",
     "bounds",
     "contraction_rate",
     "equilibrium_gradient",

@@ -431,3 +431,74 @@ def fifth_term(fifth_cumulant: Any, nudging: Any, temperature: Any) -> Any:
     Derivation: derivations.cumulants:fifth_term.
     """
     return 1 / 120 * fifth_cumulant * nudging**4 / temperature**4
+
+
+def mean_square_error(nudging: Any, samples: Any, bias_scale: Any, rise: Any, noise_scale: Any, fall: Any) -> Any:
+    """a²β^2p + v/(Sβ^q), for β > 0 (thm:C9).
+
+    mean_square_error = bias_scale**2*nudging**(2*rise) + noise_scale/(nudging**fall*samples)
+
+    Derivation: derivations.optimum:mean_square_error.
+    """
+    return bias_scale**2 * nudging ** (2 * rise) + noise_scale * nudging ** (-fall) / samples
+
+
+def optimal_nudging(samples: Any, bias_scale: Any, rise: Any, noise_scale: Any, fall: Any) -> Any:
+    """The β > 0 with the least a²β^2p + v/(Sβ^q) (thm:C9).
+
+    optimal_nudging = (fall*noise_scale/(2*bias_scale**2*rise*samples))**(1/(fall + 2*rise))
+
+    Derivation: derivations.optimum:optimal_nudging.
+    """
+    return (1 / 2 * fall * noise_scale / (bias_scale**2 * rise * samples)) ** (fall + 2 * rise) ** (-1.0)
+
+
+def optimal_error(samples: Any, bias_scale: Any, rise: Any, noise_scale: Any, fall: Any) -> Any:
+    """The least a²β^2p + v/(Sβ^q) over β > 0 (thm:C9).
+
+    optimal_error = bias_scale**2*(fall*noise_scale/(2*bias_scale**2*rise*samples))**(2*rise/(fall + 2*rise))*(1 +
+    2*rise/fall)
+
+    Derivation: derivations.optimum:optimal_error.
+    """
+    return (
+        bias_scale**2
+        * (1 / 2 * fall * noise_scale / (bias_scale**2 * rise * samples)) ** (2 * rise / (fall + 2 * rise))
+        * (1 + 2 * rise / fall)
+    )
+
+
+def nudging_shift(bend: Any, lift: Any, power: Any, rise: Any, fall: Any) -> Any:
+    """d in β* = β₀(1 + dβ₀^r), squared bias a²β^2p(1 + bβ^r), variance vβ^−q(1 + wβ^r) (thm:C9).
+
+    nudging_shift = (-bend*fall*power - 2*bend*fall*rise + 2*fall*lift*rise - 2*lift*power*rise)/(2*fall*rise*(fall +
+    2*rise))
+
+    Derivation: derivations.optimum:nudging_shift.
+    """
+    return (
+        1
+        / 2
+        * (-bend * fall * power - 2 * bend * fall * rise + 2 * fall * lift * rise - 2 * lift * power * rise)
+        / (fall * rise * (fall + 2 * rise))
+    )
+
+
+def error_shift(bend: Any, lift: Any, rise: Any, fall: Any) -> Any:
+    """e in the least error M₀(1 + eβ₀^r), the same b and w (thm:C9).
+
+    error_shift = (bend*fall + 2*lift*rise)/(fall + 2*rise)
+
+    Derivation: derivations.optimum:error_shift.
+    """
+    return (bend * fall + 2 * lift * rise) / (fall + 2 * rise)
+
+
+def bias_share(rise: Any, fall: Any) -> Any:
+    """The bias's share of an error E that bias + noise reach with the fewest samples (thm:C9).
+
+    bias_share = fall/(fall + 2*rise)
+
+    Derivation: derivations.optimum:bias_share.
+    """
+    return fall / (fall + 2 * rise)

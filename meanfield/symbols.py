@@ -30,6 +30,13 @@ mean_cost, third_moment, fifth_moment = sp.symbols("mean_cost third_moment fifth
 cost_variance, fourth_moment = sp.symbols("cost_variance fourth_moment", nonnegative=True)
 fourth_cumulant, fifth_cumulant = sp.symbols("fourth_cumulant fifth_cumulant", real=True)
 
+# mean square error a²β^2p + v/(Sβ^q) of an estimate, and an error E that it may have
+bias_scale, noise_scale = sp.symbols("bias_scale noise_scale", positive=True)
+rise, fall = sp.symbols("rise fall", positive=True)
+samples, wanted_error = sp.symbols("samples wanted_error", positive=True)
+bend, lift = sp.symbols("bend lift", real=True)
+power = sp.Symbol("power", positive=True)
+
 # dynamics
 trace, drive, neighbour_trace, neighbour_drive = sp.symbols("trace drive neighbour_trace neighbour_drive", real=True)
 leak = sp.Symbol("leak", positive=True)

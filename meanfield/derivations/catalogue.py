@@ -158,6 +158,36 @@ EQUATIONS = (
     ),
     _equation("cumulants:fourth_term", "fourth_cumulant nudging temperature", "κ_4's part of (A_β − A_0)/β (thm:C5)."),
     _equation("cumulants:fifth_term", "fifth_cumulant nudging temperature", "κ_5's part of both objectives (thm:C5)."),
+    _equation(
+        "optimum:mean_square_error",
+        "nudging samples bias_scale rise noise_scale fall",
+        "a²β^2p + v/(Sβ^q), for β > 0 (thm:C9).",
+    ),
+    _equation(
+        "optimum:optimal_nudging",
+        "samples bias_scale rise noise_scale fall",
+        "The β > 0 with the least a²β^2p + v/(Sβ^q) (thm:C9).",
+    ),
+    _equation(
+        "optimum:optimal_error",
+        "samples bias_scale rise noise_scale fall",
+        "The least a²β^2p + v/(Sβ^q) over β > 0 (thm:C9).",
+    ),
+    _equation(
+        "optimum:nudging_shift",
+        "bend lift power rise fall",
+        "d in β* = β₀(1 + dβ₀^r), squared bias a²β^2p(1 + bβ^r), variance vβ^−q(1 + wβ^r) (thm:C9).",
+    ),
+    _equation(
+        "optimum:error_shift",
+        "bend lift rise fall",
+        "e in the least error M₀(1 + eβ₀^r), the same b and w (thm:C9).",
+    ),
+    _equation(
+        "optimum:bias_share",
+        "rise fall",
+        "The bias's share of an error E that bias + noise reach with the fewest samples (thm:C9).",
+    ),
 )
 
 

@@ -133,8 +133,14 @@ def function_text(equation: Equation) -> str:
 def _return(source: str) -> list[str]:
     if len(f"    return {source}") <= LINE_LENGTH:
         return [f"return {source}"]
-    # the longest are plain products: one factor a line, split outside brackets
-    factors = re.split(r" (?=[*/] )(?![^(]*\))", source)
+    # the longest are products: one factor a line, split outside brackets
+    depth, factors = 0, [""]
+    for place, letter in enumerate(source):
+        depth += (letter == "(") - (letter == ")")
+        if depth == 0 and source[place : place + 3] in (" * ", " / "):
+            factors.append("")
+        elif factors[-1] or letter != " ":
+            factors[-1] += letter
     return ["return (", *(f"    {factor}" for factor in factors), ")"]
 
 

@@ -9,5 +9,7 @@ NAMES = (
     "mean_field_error",
     "gradient_variance",
     "free_energy_descent",
+    "loss_smoothing",
+    "claim_tightness",
     "digits_learning",
 )

@@ -15,11 +15,11 @@ from dynamics.enumeration import all_states, exact_gradient, exact_law
 from dynamics.philox import STREAM_FREE, uniforms
 from meanfield import bounds
 from meanfield.equations import firing_curvature, firing_probability
-from meanfield.model import FloatArray, Model, QuadraticCost
+from meanfield.model import FloatArray, Model
 from meanfield.response import implicit_gradient, susceptibility
 from meanfield.solve import fixed_point
 from proofs_numeric.claim import Evidence, Falsifier, claim
-from proofs_numeric.instances import LOG_TEMPERATURE, SEEDS, Interval, model_scalars
+from proofs_numeric.instances import LOG_TEMPERATURE, SEEDS, Interval, model_scalars, random_cost
 
 EPS = float(np.finfo(float).eps)
 PEAK = math.log(2 + math.sqrt(3))
@@ -31,12 +31,6 @@ POLARISED_UNIT = ([[0.0]], [3.0], 1.0)
 BENT_PAIR = ([[0.0, 2.0], [2.0, 0.0]], [PEAK - 2 * float(expit(PEAK))] * 2, 1.0)
 CRITICAL_PAIR = ([[0.0, 3.9], [3.9, 0.0]], [-1.95, -1.95], 1.0)
 POWER_STEPS = 50
-
-
-def _cost(size: int, seed: int) -> QuadraticCost:
-    generator = np.random.default_rng([seed, 60])
-    outputs = generator.permutation(size)[: generator.integers(1, size + 1)]
-    return QuadraticCost(outputs, generator.choice([0.0, 0.1, 0.3, 0.7, 1.0], size=outputs.size))
 
 
 def second_response(model: Model, mean: FloatArray) -> FloatArray:
@@ -77,7 +71,7 @@ def _bilinear_norm(tensor: FloatArray, seed: int) -> float:
 )
 def mean_field_is_smooth(model: Model, seed: int, mutation: str | None = None) -> Evidence:
     """‖∂m*/∂b‖ ≤ 1/(4T−λ_max), ‖∂²m*/∂b²‖ ≤ M₂(1 + ‖J‖/(4T−λ_max))³/T² (at most M₂/(T²(1−κ)³)), ‖∇²_bC(m*)‖ by the chain rule."""
-    temperature, cost = model.temperature, _cost(model.size, seed)
+    temperature, cost = model.temperature, random_cost(model.size, seed)
     mean = fixed_point(model, method="newton").value
     response, second = susceptibility(model, mean), second_response(model, mean)
     measured = [float(np.linalg.norm(response, 2)) * temperature, _bilinear_norm(second, seed) * temperature**2]
@@ -113,7 +107,7 @@ def mean_cost_is_smooth(model: Model, seed: int, mutation: str | None = None) ->
     """|∂⟨C⟩/∂θ_a| ≤ R_CVar(φ_a)/T, |∂²⟨C⟩/∂b_i∂b_j| ≤ R_C/8T² (i ≠ j), R_Cv_i|1−2μ_i|/T², ‖∇²‖ ≤ R_Cλ_max(Cov z)/T²;
     as T → 0 at a ground state of gap Δ_i: ≤ 2^{N−1}R_C e^{−Δ_i/T}/T.
     """
-    temperature, cost = model.temperature, _cost(model.size, seed)
+    temperature, cost = model.temperature, random_cost(model.size, seed)
     law, states = exact_law(model), all_states(model.size)
     costs = cost.on_spikes(states)
     reach = float(costs.max() - costs.min())

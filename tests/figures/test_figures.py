@@ -27,6 +27,8 @@ TINY = {
     "mean_field_error": {"sizes": (4, 8, 12), "instances": 3, "size": 6, "temperatures": (0.3, 1.0, 2.0, 8.0, 16.0, 32.0)},
     "gradient_variance": {"size": 5, "nudgings": (0.05, 0.1, 0.5), "leaks": (0.1, 0.4), "samples": 256},
     "free_energy_descent": {"size": 8, "steps": 15, "grid": 9},
+    "loss_smoothing": {"size": 5, "grid": 9, "temperatures": (0.05, 0.5, 2.0)},
+    "claim_tightness": {"labels": ("A1", "A4", "B2", "D1"), "instances": 5},
     "digits_learning": {
         "results": Path("nowhere"),
         "smoke": ("training.epochs=2", "training.batch=256", "network.layers=[64, 8, 10]"),
@@ -206,3 +208,36 @@ def test_digits_read_only_results_of_the_same_configuration(tmp_path):
 def test_digits_away_from_a_checkout_say_so(tmp_path):
     with pytest.raises(ValueError, match="run this figure from a checkout"):
         digits_learning.compute(experiments=tmp_path)
+
+
+@pytest.mark.exact
+def test_the_landscape_is_a_step_function_at_zero_temperature_and_obeys_its_bounds_above(computed):
+    data = computed("loss_smoothing")
+    frozen = np.unique(np.round(data["slices"][0]["cost"], 9))
+    warm = np.unique(np.round(data["slices"][-1]["cost"], 9))
+    assert len(frozen) <= 4 < len(warm)
+    for row in data["rows"]:
+        assert row["slope"] <= data["cost_range"] / (4 * row["temperature"])
+        assert row["curvature"] <= data["cost_range"] / (6 * math.sqrt(3) * row["temperature"] ** 2)
+        assert (row["mean_field_slope"] is None) == (row["temperature"] <= data["critical_temperature"])
+        if row["mean_field_slope"] is not None:
+            assert row["mean_field_slope"] <= row["mean_field_slope_bound"]
+
+
+@pytest.mark.exact
+def test_slopes_along_the_slice_are_the_differences_of_its_costs(computed):
+    data = computed("loss_smoothing")
+    for one in data["slices"][2:]:
+        steepest = np.abs(np.diff(one["cost"]) / np.diff(data["line"])).max()
+        nearest = min(data["rows"], key=lambda row, t=one["temperature"]: abs(row["temperature"] - t))
+        assert steepest <= data["cost_range"] / (4 * one["temperature"])
+        assert nearest["slope"] > 0
+
+
+@pytest.mark.exact
+def test_the_chart_shows_each_claims_own_record(computed):
+    records = {record["label"]: record for record in computed("claim_tightness")["claims"]}
+    assert list(records) == ["A1", "A4", "B2", "D1"]
+    assert records["A1"]["tightness"] is None
+    assert 0 < records["A4"]["tightness"]["median"] <= records["A4"]["tightness"]["max"] <= 1 + 1e-9
+    assert all(record["verdict"] == "holds" and record["instances"] == 5 for record in records.values())

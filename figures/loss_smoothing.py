@@ -118,14 +118,17 @@ def draw(data: dict[str, Any]) -> Figure:
         figure, axes = page.page(2, 3, height=4.6)
         low = min(np.min(one["cost"]) for one in data["maps"])
         high = max(np.max(one["cost"]) for one in data["maps"])
-        for panel, one in zip(axes[:3], data["maps"], strict=True):
-            image = panel.imshow(
+        images = [
+            panel.imshow(
                 one["cost"], extent=(-reach, reach, -reach, reach), origin="lower", cmap="cividis", vmin=low, vmax=high,
                 interpolation="nearest",
-            )  # fmt: skip
+            )
+            for panel, one in zip(axes[:3], data["maps"], strict=True)
+        ]  # fmt: skip
+        for panel, one in zip(axes[:3], data["maps"], strict=True):
             panel.set(xlabel="shift of $b_1$", ylabel="shift of $b_2$")
             panel.set_title(f"$T={one['temperature']:g}$", loc="center")
-        figure.colorbar(image, ax=axes[:3], label=r"mean cost $\langle C\rangle$", shrink=0.9)
+        figure.colorbar(images[0], ax=axes[:3], label=r"mean cost $\langle C\rangle$", shrink=0.9)
         along, slope, curvature = axes[3:]
         looks = zip(data["slices"], ("#000000", page.ONSAGER, page.LEAKY, page.GLAUBER, page.MEAN_FIELD), strict=True)
         for one, colour in looks:

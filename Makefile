@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help figures test claims paper lint derive clean
+.PHONY: help figures test claims paper lint derive mutants clean
 
 help:  ## Show the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  \1\t/'
@@ -33,6 +33,11 @@ help:  ## Show the targets
 	@$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[paper]'
 	@touch $@
 
+.venv/.mutants: .venv/.dev
+	@echo "installing mutmut and cosmic-ray into .venv" >&2
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[mutants]'
+	@touch $@
+
 figures: .venv/.core  ## Compute and draw every figure into figures/out (under 10 minutes on 2 cores)
 	@$(BIN)/stochep figures
 
@@ -48,6 +53,9 @@ lint: .venv/.dev  ## Style, types and the direction of imports
 	@$(BIN)/lint-imports
 	@$(BIN)/basedpyright --level error
 
+mutants: .venv/.mutants  ## Do the tests notice mutants of the code (about an hour and a half on 2 cores)
+	@$(BIN)/python -m tests.mutants
+
 derive: .venv/.core  ## Derive the equations again and rewrite meanfield/equations.py
 	@$(BIN)/python -m meanfield.derivations
 
@@ -55,4 +63,4 @@ paper: .venv/.paper .venv/.rigorous  ## Build paper/main.pdf
 	@$(BIN)/python -m paper.build
 
 clean:  ## Remove the environment and what was generated
-	rm -rf .venv figures/out paper/generated paper/main.pdf
+	rm -rf .venv .mutants figures/out paper/generated paper/main.pdf

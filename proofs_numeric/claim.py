@@ -99,14 +99,11 @@ class Sampled:
     domain: Mapping[str, Interval]
     instances: int
 
-    def decide(self, norm: str, scalars: Mapping[str, Any], mutation: str | None = None) -> Decision:
-        """The decision on one instance; its share of the false-alarm budget is FALSE_ALARMS over all decisions of a run."""
+    def decide(self, norm: str, scalars: Mapping[str, Any], alpha: float, mutation: str | None = None) -> Decision:
+        """The decision on one instance, a false alarm with probability at most alpha."""
         model = random_model(norm, **{name: scalars[name] for name in MODEL_SCALARS})
         others = {name: value for name, value in scalars.items() if name not in MODEL_SCALARS}
-        decisions = sum(other.sampled.instances for other in CLAIMS.values() if other.sampled)
-        return self.function(
-            model=model, seed=scalars["seed"], alpha=FALSE_ALARMS / decisions, mutation=mutation, **others
-        )
+        return self.function(model=model, seed=scalars["seed"], alpha=alpha, mutation=mutation, **others)
 
 
 @dataclass(frozen=True)
@@ -127,9 +124,22 @@ class Claim:
     instances: int = 200
     sampled: Sampled | None = None
 
+    @property
+    def alpha(self) -> float:
+        """What each statistical verdict on an instance may spend of FALSE_ALARMS: every claim has the same share, half of it
+        for one `check` (instances, sampled companion, falsifiers twice), half for tests that evaluate at most as often.
+        """
+        verdicts = self.instances + 2 * len(self.falsifiers) + (self.sampled.instances if self.sampled else 0)
+        return FALSE_ALARMS / (2 * len(CLAIMS) * verdicts)
+
+    @property
+    def statistical(self) -> bool:
+        """Whether any of its verdicts is on samples: its function asks for `alpha`, or it has a sampled companion."""
+        return self.sampled is not None or "alpha" in inspect.signature(self.function).parameters
+
     def evaluate(self, scalars: Mapping[str, Any], mutation: str | None = None) -> Evidence:
-        """The evidence for one instance; `model` in scalars overrides the random one."""
-        arguments = self._arguments(scalars)
+        """The evidence for one instance; `model` in scalars overrides the random one, `alpha` goes to functions that ask."""
+        arguments = {"alpha": self.alpha, **self._arguments(scalars)}
         wanted = inspect.signature(self.function).parameters
         arguments = {name: value for name, value in arguments.items() if name in wanted}
         if mutation == "constant × 0.9":
@@ -366,7 +376,7 @@ def _decide(subject: Claim, generator: np.random.Generator) -> tuple[Decision, .
         {name: interval.draw(generator) for name, interval in companion.domain.items()}
         for _ in range(companion.instances)
     ]
-    return tuple(companion.decide(str(subject.norm), scalars) for scalars in draws)
+    return tuple(companion.decide(str(subject.norm), scalars, subject.alpha) for scalars in draws)
 
 
 def _overall(verdicts: list[str]) -> str:

@@ -1,20 +1,44 @@
 """Error-controlled statistics: what may be said of a quantity that was sampled, or of an exponent that was fitted.
 
-Main results: decide_below, mean_interval, average_interval, exponent_interval, FALSE_ALARMS.
+Main results: decide_below, mean_interval, average_interval, exponent_interval, FALSE_ALARMS, ledger.
+
+Every statistical verdict is told its alpha, the probability of a false alarm that it may spend; Claim.alpha hands out shares of
+FALSE_ALARMS, and `ledger` adds up what was spent.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
-# One run of all statistical verdicts raises a false alarm with at most this probability (a union bound).
+# One run of all claims' statistical verdicts raises a false alarm with at most this probability (a union bound).
 FALSE_ALARMS = 1e-9
+
+_LEDGER: ContextVar[list[float] | None] = ContextVar("ledger", default=None)
+
+
+@contextmanager
+def ledger() -> Iterator[list[float]]:
+    """The alpha of every statistical verdict reached inside the with-block, in order."""
+    spent: list[float] = []
+    token = _LEDGER.set(spent)
+    try:
+        yield spent
+    finally:
+        _LEDGER.reset(token)
+
+
+def _spend(alpha: float) -> None:
+    spent = _LEDGER.get()
+    if spent is not None:
+        spent.append(alpha)
 
 
 class Bracket(NamedTuple):
@@ -33,6 +57,11 @@ def mean_interval(values: ArrayLike, *, smallest: float, largest: float, alpha: 
 
     mean ± [√(2 V ln(4/α)/n) + 7 R ln(4/α)/(3(n − 1))], V the sample variance, R the range; any law (Maurer & Pontil 2009, thm 4).
     """
+    _spend(alpha)
+    return _bernstein(values, smallest, largest, alpha)
+
+
+def _bernstein(values: ArrayLike, smallest: float, largest: float, alpha: float) -> Bracket:
     sample = np.asarray(values, dtype=np.float64).ravel()
     if sample.size < 2:
         raise ValueError(f"an interval needs at least 2 values, got {sample.size}")
@@ -46,8 +75,9 @@ def mean_interval(values: ArrayLike, *, smallest: float, largest: float, alpha: 
 
 def average_interval(values: ArrayLike, *, alpha: float) -> Bracket:
     """A 1 − alpha interval for the mean of i.i.d. values that are close to normal: Student's t."""
+    _spend(alpha)
     sample = np.asarray(values, dtype=np.float64).ravel()
-    width = float(student.ppf(1 - alpha / 2, sample.size - 1)) * sample.std(ddof=1) / math.sqrt(sample.size)
+    width = -float(stdtrit(sample.size - 1, alpha / 2)) * sample.std(ddof=1) / math.sqrt(sample.size)
     return Bracket(float(sample.mean() - width), float(sample.mean() + width))
 
 
@@ -75,15 +105,16 @@ def decide_below(
     Samples are added fourfold until the interval clears the bound; look k spends alpha/2^(k+1), so looking again is
     paid for whatever the data say. Undecided at `most` samples.
     """
+    _spend(alpha)
     values = np.asarray(draw(0, first), dtype=np.float64)
-    spent = alpha / 2
+    share = alpha / 2
     while True:
-        interval = mean_interval(values, smallest=smallest, largest=largest, alpha=spent)
+        interval = _bernstein(values, smallest, largest, share)
         if interval.high <= bound or interval.low > bound:
             return Decision("holds" if interval.high <= bound else "violated", interval, values.size, values.size)
         if 4 * values.size > most:
             break
-        spent /= 2
+        share /= 2
         values = np.concatenate([values, np.asarray(draw(values.size, 3 * values.size), dtype=np.float64)])
     gap = max(abs(bound - float(values.mean())), 1e-12)
     enough = values.size * (0.5 * (interval.high - interval.low) / gap) ** 2

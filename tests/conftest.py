@@ -30,6 +30,7 @@ MEASURES = {
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--thorough", action="store_true", help="also run the tests marked thorough")
+    parser.addoption("--instances", type=int, help="check each claim on so many instances, without the search")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

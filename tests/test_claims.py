@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from proofs_numeric import CLAIMS, check
 from proofs_numeric.instances import Interval
+from proofs_numeric.verdicts import FALSE_ALARMS, ledger
 
 THEOREMS = [pytest.param(label, id=f"{label}: {claim.title}") for label, claim in CLAIMS.items()]
 # The seeded check draws many instances; here Hypothesis looks at edges, and shrinks what fails.
@@ -23,13 +24,18 @@ def draws(interval: Interval) -> st.SearchStrategy[float | int]:
 
 @pytest.mark.exact
 @pytest.mark.parametrize("label", THEOREMS)
-def test_theorem(label: str, record_property: pytest.FixtureRequest) -> None:
-    report = check(label)
+def test_theorem(label: str, record_property: pytest.FixtureRequest, pytestconfig: pytest.Config) -> None:
+    instances = pytestconfig.getoption("--instances")
+    with ledger() as spent:
+        report = check(label, instances=instances, search=instances is None)
+    record_property("spent", sum(spent))
     record_property("claim", report.record())
     assert report.verdict == "holds", report.worst
     for refutation in report.refutations:
         assert refutation.refuted, f"not refuted: {refutation.falsifier.mutation}, margin {refutation.margin}"
     assert report.rigorous is None or report.rigorous.decided
+    assert sum(spent) <= FALSE_ALARMS / (2 * len(CLAIMS)) * (1 + 1e-9)
+    assert bool(spent) == CLAIMS[label].statistical
     assert report.trivial <= (1 - LEAST_NONTRIVIAL) * report.instances
 
 
@@ -44,4 +50,6 @@ def test_claim_holds_wherever_hypothesis_looks(label: str) -> None:
         evidence = claim.evaluate(scalars)
         assert evidence.verdict == "holds", f"margin {evidence.margin}"
 
-    holds()
+    with ledger() as spent:
+        holds()
+    assert sum(spent) <= FALSE_ALARMS / (2 * len(CLAIMS)) * (1 + 1e-9)

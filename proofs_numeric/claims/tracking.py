@@ -293,13 +293,13 @@ def leaky_concentration(
     ),
     instances=30,
 )
-def scaling_laws(model: Model, seed: int, mutation: str | None = None) -> Evidence:
+def scaling_laws(model: Model, seed: int, alpha: float, mutation: str | None = None) -> Evidence:
     """Mean errors: Gibbs T⁻³ (b fixed), T⁻² (b ∝ T), N⁻¹ (J = w/N, TAP's ratio wv/T), none for J ~ N(0,1/N); leaky
     bias ε/K, rms √(ε/K).
     """
     shift = {"exponents + ½": 0.5, "exponents − ½": -0.5}.get(mutation or "", 0.0)
     misses = _temperature_laws(model, shift, 32.0 if mutation == "1/32 for 1/64" else 64.0)
-    misses += _size_laws(seed, shift, 0.46 if mutation == "TAP's constant 0.46" else None)
+    misses += _size_laws(seed, shift, alpha, 0.46 if mutation == "TAP's constant 0.46" else None)
     misses += _leak_laws(seed, shift)
     return Evidence(misses, 0.0)
 
@@ -327,7 +327,7 @@ def _gibbs_error(model: Model) -> FloatArray:
     return exact_law(model).mean - fixed_point(model, method="newton", tolerance=1e-15, throw=False).value
 
 
-def _size_laws(seed: int, shift: float, constant: float | None) -> list[float]:
+def _size_laws(seed: int, shift: float, alpha: float, constant: float | None) -> list[float]:
     """Curie–Weiss J = w/N by summing over the number of active units; the random net by the average over couplings."""
     generator = np.random.default_rng([seed, 30])
     weight, field = generator.uniform(0.5, 2.5), generator.choice([-1, 1]) * generator.uniform(0.3, 0.8) - 0.5 * 1.5
@@ -342,7 +342,7 @@ def _size_laws(seed: int, shift: float, constant: float | None) -> list[float]:
         exponent_interval(sizes, np.abs(errors[:, 0])).distance(-1 + shift),
         exponent_interval(sizes, np.abs(errors[:, 1])).distance(-1 + shift),
         max(0.0, abs(extrapolated[-1] - ratio) - tolerance),
-        _random_net_exponent(seed).distance(shift),
+        _random_net_exponent(seed, alpha).distance(shift),
     ]
 
 
@@ -364,8 +364,8 @@ def _curie_weiss_errors(size: int, weight: float, field: float) -> tuple[float, 
     return values[0], values[1]
 
 
-def _random_net_exponent(seed: int) -> Bracket:
-    """Exponent in N of the rms mean error for J ~ N(0, 1/N), b ∝ T, its finite-N factor 1 − 1/N divided out; 1 − 10⁻⁶
+def _random_net_exponent(seed: int, alpha: float) -> Bracket:
+    """Exponent in N of the rms mean error for J ~ N(0, 1/N), b ∝ T, its finite-N factor 1 − 1/N divided out; 1 − alpha
     interval.
     """
     generator = np.random.default_rng([seed, 31])
@@ -378,7 +378,7 @@ def _random_net_exponent(seed: int) -> Bracket:
             error = _gibbs_error(Model(upper + upper.T, np.full(size, 2.0 * 1.0), 2.0))
             sizes_errors.append(np.sqrt((error**2).mean()) / (1 - 1 / size))
         slopes.append(np.diff(np.log(sizes_errors))[0] / math.log(2))
-    return average_interval(slopes, alpha=1e-6)
+    return average_interval(slopes, alpha=alpha)
 
 
 def _leak_laws(seed: int, shift: float) -> list[float]:

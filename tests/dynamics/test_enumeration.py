@@ -19,6 +19,7 @@ from meanfield import Gradient, Model, QuadraticCost, equilibrium_gradient
 
 pytestmark = pytest.mark.exact
 
+FALSE_ALARM = 1e-9
 SEEDS = st.integers(0, 2**31 - 1)
 LOG_TEMPERATURES = st.floats(math.log(1e-3), math.log(1e3))
 LAWS = pytest.mark.parametrize("dynamics", ["gibbs", "little"])
@@ -421,8 +422,8 @@ def test_sampled_leaky_traces_average_to_the_exact_law(network, copies):
     model, leaks = network(2, 0.9, 0.3, 6), np.array([0.3, 0.8])
     paths, probabilities = leaky_law(model, leak=leaks, steps=4, copies=copies)
     drawn = sample(model, dynamics="leaky", steps=4, replicas=20_000, seed=3, leak=leaks, copies=copies)
-    # Hoeffding on [0, 1], two units, two sides, false alarm 1e-9
-    radius = math.sqrt(math.log(4 / 1e-9) / (2 * 20_000))
+    # Hoeffding on [0, 1], two units, two sides, one test for each number of copies
+    radius = math.sqrt(math.log(4 / (FALSE_ALARM / 2)) / (2 * 20_000))
     assert (np.abs(drawn.mean - probabilities @ paths[:, -1]) < radius).all()
 
 

@@ -14,6 +14,7 @@ from meanfield import Model, bounds, fixed_point, linear_noise
 
 pytestmark = pytest.mark.exact
 
+FALSE_ALARM = 1e-9
 SEEDS = st.integers(0, 2**31 - 1)
 
 
@@ -81,7 +82,7 @@ def test_stationary_bounds_hold_for_mixed_leaks(network, gain, leaks, copies, se
 def test_sampled_traces_average_to_the_stationary_mean(network):
     model, leaks = network(2, 0.7, 0.0, 5), [0.3, 0.6]
     drawn = sample(model, dynamics="leaky", steps=200, replicas=20_000, seed=1, leak=leaks)
-    radius = math.sqrt(math.log(4 / 1e-9) / (2 * 20_000))
+    radius = math.sqrt(math.log(4 / FALSE_ALARM) / (2 * 20_000))
     assert (np.abs(drawn.mean - leaky_stationary(model, leak=leaks).mean) < radius).all()
 
 

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import beta
 
-from proofs_numeric.verdicts import average_interval, decide_below, exponent_interval, mean_interval
+from proofs_numeric.verdicts import average_interval, decide_below, exponent_interval, ledger, mean_interval
 
 NULLS = 20_000
+# of the whole file, shared among at most so many comparisons of a rate with its alpha
+FALSE_ALARM, COMPARISONS = 1e-9, 20
 
 
 def clopper_pearson_high(alarms: int, trials: int) -> float:
-    """What the alarm rate may be at most, at confidence 1 − 1e-6."""
-    from scipy.stats import beta
-
-    return float(beta.ppf(1 - 1e-6, alarms + 1, trials - alarms))
+    """What the alarm rate may be at most, at this file's confidence."""
+    return float(beta.isf(FALSE_ALARM / COMPARISONS, alarms + 1, trials - alarms))
 
 
 def clopper_pearson_low(alarms: int, trials: int) -> float:
-    from scipy.stats import beta
-
-    return float(beta.ppf(1e-6, alarms, trials - alarms + 1)) if alarms else 0.0
+    return float(beta.ppf(FALSE_ALARM / COMPARISONS, alarms, trials - alarms + 1)) if alarms else 0.0
 
 
 @pytest.mark.statistical
@@ -45,16 +44,45 @@ def test_average_interval_misses_as_often_as_alpha_for_normal_values(alpha: floa
 def test_looking_again_raises_no_more_false_alarms_than_alpha(alpha: float) -> None:
     generator = np.random.default_rng(3)
 
-    def alarm() -> bool:
-        # the mean is exactly the bound: the hardest true statement
-        decision = decide_below(
+    def verdict() -> str:
+        # the mean is exactly the bound: the hardest true statement, and all but the hardest false one
+        return decide_below(
             lambda first, count: (generator.uniform(size=count) < 0.3).astype(float),
-            0.3, smallest=0.0, largest=1.0, alpha=alpha, first=50, most=3200,
-        )  # fmt: skip
-        return decision.verdict == "violated"
+            0.3, smallest=0.0, largest=1.0, alpha=alpha, first=20, most=80,
+        ).verdict  # fmt: skip
 
-    alarms = sum(alarm() for _ in range(NULLS // 4))
-    assert clopper_pearson_low(alarms, NULLS // 4) <= alpha
+    verdicts = [verdict() for _ in range(NULLS)]
+    for alarm in ("violated", "holds"):
+        assert clopper_pearson_low(verdicts.count(alarm), NULLS) <= alpha
+
+
+def test_the_first_of_two_looks_gets_half_of_alpha() -> None:
+    """An unbounded search with α at every look would raise an alarm for sure: here the shares are seen in the intervals."""
+    values = np.tile([0.0, 1.0], 8)
+    looks = {}
+    for most in (16, 64):
+        decision = decide_below(
+            lambda first, count: np.tile([0.0, 1.0], count // 2), 0.5,
+            smallest=0.0, largest=1.0, alpha=0.1, first=16, most=most,
+        )  # fmt: skip
+        assert decision.verdict == "undecided"
+        looks[decision.n] = decision.interval
+    assert looks[16] == mean_interval(values, smallest=0.0, largest=1.0, alpha=0.05)
+    assert looks[64] == mean_interval(np.tile(values, 4), smallest=0.0, largest=1.0, alpha=0.025)
+
+
+def test_the_ledger_notes_what_each_verdict_spends_and_looking_again_spends_nothing_more() -> None:
+    with ledger() as spent:
+        mean_interval([0.2, 0.4], smallest=0.0, largest=1.0, alpha=0.1)
+        average_interval([0.2, 0.4], alpha=0.2)
+        with ledger() as inner:
+            average_interval([0.2, 0.4], alpha=0.3)
+        decide_below(
+            lambda first, count: np.full(count, 0.5), 0.5, smallest=0.0, largest=1.0, alpha=0.4, first=20, most=320
+        )
+    mean_interval([0.2, 0.4], smallest=0.0, largest=1.0, alpha=0.5)
+    assert spent == [0.1, 0.2, 0.4]
+    assert inner == [0.3]
 
 
 @pytest.mark.statistical

@@ -12,6 +12,8 @@ from dynamics.crnn.learning import Response, gradient, respond
 from dynamics.crnn.network import Network
 from meanfield import QuadraticCost, implicit_gradient
 
+# of the whole file, for its two estimators and two comparisons each
+FALSE_ALARM = 1e-9
 EXACT = Implicit(tolerance=1e-14, max_steps=5000)
 
 
@@ -117,7 +119,7 @@ def test_coupled_stochastic_ep_is_deterministic_ep_in_the_mean_at_small_leak(est
 
     for sampled, expected in ((-noisy.slope, -exact.slope[0]), (products(noisy), products(exact)[0])):
         error = sampled.std(axis=0, ddof=1) / np.sqrt(replicas)
-        half_width = norm.isf(1e-9 / (2 * error.size)) * error
+        half_width = norm.isf(FALSE_ALARM / 4 / (2 * error.size)) * error
         # B5: the leak's own bias, O(ε) relative; the interval must be sharp enough to see a gradient at all
         allowance = net.leak * np.abs(expected).max()
         assert (np.abs(sampled.mean(axis=0) - expected) <= half_width + allowance).all()

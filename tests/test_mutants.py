@@ -1,0 +1,108 @@
+"""The mutants are those that tests should notice, a sample is stable, and a run tells the killed from the living."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("mutmut")
+pytest.importorskip("cosmic_ray")
+
+from tests.mutants.__main__ import lower_limit, summary
+from tests.mutants.campaign import Result
+from tests.mutants.mirrors import PACKAGES, mirror, modules
+from tests.mutants.mutations import mutants_of
+from tests.mutants.server import KILLED, SURVIVED, TIMEOUT
+
+ROOT = Path(__file__).parents[1]
+SOURCE = '''"""A module."""
+
+from functools import cached_property
+
+LIMIT: float | None = 3.0
+
+
+def plain(x: int | None, *, y: float = 1.0) -> float:
+    """Returns x + y."""
+    return x + y
+
+
+@kernel(parallel=True)
+def decorated(word, size):
+    """Uses bits."""
+    if word < size:
+        return word >> 3
+    return word ^ size
+'''
+
+
+def edits() -> set[tuple[str, str]]:
+    return {(mutant.identity[2], mutant.identity[3]) for mutant in mutants_of(SOURCE, "toy.py")}
+
+
+def test_every_kind_of_code_has_its_mutants() -> None:
+    found = edits()
+    assert ("return x + y", "return x - y") in found
+    assert ("LIMIT: float | None = 3.0", "LIMIT: float | None = 4.0") in found
+    assert ("if word < size:", "if word <= size:") in found
+    assert ("return word >> 3", "return word << 3") in found
+    assert ("return word ^ size", "return word | size") in found
+
+
+def test_annotations_docstrings_kernel_options_and_other_families_are_left_alone() -> None:
+    for before, after in edits():
+        assert "Returns" not in before
+        assert "Uses" not in before
+        assert "@kernel" not in before
+        assert after.count("int | None") == before.count("int | None")
+        assert after.count("float | None") == before.count("float | None")
+    assert ("return word >> 3", "return word + 3") not in edits()
+
+
+def test_each_mutant_is_one_edit_that_compiles() -> None:
+    for mutant in mutants_of(SOURCE, "toy.py"):
+        mutated = mutant.apply(SOURCE)
+        compile(mutated, "toy", "exec")
+        changed = [a != b for a, b in zip(SOURCE.splitlines(), mutated.splitlines(), strict=True)]
+        assert sum(changed) == len(mutant.before) == 1
+        assert changed[mutant.first - 1]
+
+
+def test_the_tools_share_the_code() -> None:
+    tools = {mutant.scope: mutant.tool for mutant in mutants_of(SOURCE, "toy.py")}
+    assert tools == {"": "cosmic-ray", "plain": "mutmut", "decorated": "cosmic-ray"}
+
+
+def test_lines_that_move_do_not_move_the_sample() -> None:
+    moved = SOURCE.replace("LIMIT", "\n\nLIMIT")
+    ranks = [{mutant.rank(1) for mutant in mutants_of(text, "toy.py")} for text in (SOURCE, moved)]
+    assert ranks[0] == ranks[1]
+    assert ranks[0].isdisjoint({mutant.rank(2) for mutant in mutants_of(SOURCE, "toy.py")})
+
+
+def test_every_module_has_tests() -> None:
+    for package in PACKAGES:
+        for module in modules(package, ROOT):
+            assert all((ROOT / test).exists() for test in mirror(module, ROOT)), module
+
+
+def test_a_module_without_tests_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"no tests mirror meanfield/dream.py: write tests/meanfield/test_dream.py"):
+        mirror("meanfield/dream.py", ROOT)
+
+
+def test_a_summary_counts_and_gives_reasons() -> None:
+    first, second, third, *_ = mutants_of(SOURCE, "toy.py")
+    results = [Result(first, KILLED), Result(second, SURVIVED), Result(third, TIMEOUT)]
+    part = summary(results, {"toy.py": 9}, {second.identity: "equivalent"})
+    assert (part["killed"], part["survived"], part["timeouts"], part["sampled"]) == (2, 1, 1, 3)
+    assert part["modules"] == {"toy.py": {"mutants": 9, "sampled": 3, "killed": 2}}
+    assert part["survivors"][0]["reason"] == "equivalent"
+    assert part["survivors"][0]["original"] == second.identity[2]
+
+
+def test_the_lower_limit_is_clopper_and_pearsons() -> None:
+    assert lower_limit(400, 400) == pytest.approx(0.05 ** (1 / 400))
+    assert lower_limit(0, 10) == 0.0
+    assert lower_limit(380, 400) == pytest.approx(0.9278, abs=1e-3)

@@ -1,7 +1,7 @@
 """Theory of stochastic equilibrium propagation: what can be written down."""
 
 from meanfield import bounds
-from meanfield.learning_rule import equilibrium_gradient
+from meanfield.learning_rule import equilibrium_gradient, leading_bias
 from meanfield.model import Gradient, HypothesisError, Model, QuadraticCost
 from meanfield.response import contraction_rate, implicit_gradient, linear_noise, susceptibility
 from meanfield.solve import ConvergenceError, MultistabilityWarning, Solution, fixed_point, free_energy
@@ -22,6 +22,7 @@ __all__ = [
     "fixed_point",
     "free_energy",
     "implicit_gradient",
+    "leading_bias",
     "linear_noise",
     "susceptibility",
 ]

@@ -353,6 +353,80 @@ def tracking_second_moment(spike_variance: Any, contraction_rate: Any, leak: Any
     return leak**2 * spike_variance * (1 - contraction_rate ** (2 * steps)) / (copies * (1 - contraction_rate**2))
 
 
+def force_first(mean_activity: Any, slope: Any, offset: Any) -> Any:
+    """First derivative in β, at 0, of the nudge −β ∂C(m(β)).
+
+    force_first = -mean_activity*slope - offset
+
+    Derivation: derivations.nudged:force_first.
+    """
+    return -mean_activity * slope - offset
+
+
+def force_second(activity_first: Any, slope: Any) -> Any:
+    """Second derivative in β, at 0, of the nudge −β ∂C(m(β)).
+
+    force_second = -2*activity_first*slope
+
+    Derivation: derivations.nudged:force_second.
+    """
+    return -2 * activity_first * slope
+
+
+def first_response_source(mean_activity: Any, slope: Any, offset: Any, temperature: Any) -> Any:
+    """(I − VJ/T) m' at β = 0, m(β) the nudged fixed point (thm:C1).
+
+    first_response_source = -mean_activity*(1 - mean_activity)*(mean_activity*slope + offset)/temperature
+
+    Derivation: derivations.nudged:first_response_source.
+    """
+    return -mean_activity * (1 - mean_activity) * (mean_activity * slope + offset) / temperature
+
+
+def second_response_source(
+    mean_activity: Any, activity_first: Any, field_first: Any, slope: Any, temperature: Any
+) -> Any:
+    """(I − VJ/T) m'' at β = 0; field_first is h' = Jm' + force_first (thm:C3).
+
+    second_response_source = mean_activity*(1 - mean_activity)*(-2*activity_first*slope*temperature -
+    2*field_first**2*mean_activity + field_first**2)/temperature**2
+
+    Derivation: derivations.nudged:second_response_source.
+    """
+    return (
+        mean_activity
+        * (1 - mean_activity)
+        * (-2 * activity_first * slope * temperature - 2 * field_first**2 * mean_activity + field_first**2)
+        / temperature**2
+    )
+
+
+def third_response_source(
+    mean_activity: Any, activity_second: Any, field_first: Any, field_second: Any, slope: Any, temperature: Any
+) -> Any:
+    """(I − VJ/T) m‴ at β = 0; field_second is h'' = Jm'' + force_second (thm:C3).
+
+    third_response_source = mean_activity*(1 - mean_activity)*(-3*activity_second*slope*temperature**2 +
+    6*field_first**3*mean_activity**2 - 6*field_first**3*mean_activity + field_first**3 -
+    6*field_first*field_second*mean_activity*temperature + 3*field_first*field_second*temperature)/temperature**3
+
+    Derivation: derivations.nudged:third_response_source.
+    """
+    return (
+        mean_activity
+        * (1 - mean_activity)
+        * (
+            -3 * activity_second * slope * temperature**2
+            + 6 * field_first**3 * mean_activity**2
+            - 6 * field_first**3 * mean_activity
+            + field_first**3
+            - 6 * field_first * field_second * mean_activity * temperature
+            + 3 * field_first * field_second * temperature
+        )
+        / temperature**3
+    )
+
+
 def one_sided_bias(nudging: Any, second_derivative: Any) -> Any:
     """Leading bias of (g(β) − g(0))/β (thm:C3).
 

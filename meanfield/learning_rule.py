@@ -1,17 +1,19 @@
 """Equilibrium propagation at mean-field fixed points: the gradient from differences of nudged statistics.
 
-Main results: equilibrium_gradient (thm:C1, thm:C2, thm:C3, thm:C7), contrast.
+Main results: equilibrium_gradient (thm:C1, thm:C2, thm:C3, thm:C7), leading_bias (thm:C3), contrast.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from meanfield.equations import onsager_pair_statistic, pair_statistic
+from meanfield.equations import one_sided_bias, onsager_pair_statistic, pair_statistic, symmetric_bias
 from meanfield.model import Gradient, Model, QuadraticCost
+from meanfield.nudged import nudged_series, statistic_derivative
 from meanfield.solve import MeanFieldMap, continued_fixed_point, fixed_point
 
 ESTIMATORS = ("one-sided", "symmetric", "holomorphic")
@@ -52,6 +54,36 @@ def equilibrium_gradient(
     couplings, bias = np.real(couplings).copy(), np.real(bias).copy()
     np.fill_diagonal(couplings, 0.0)
     return Gradient(couplings, bias)
+
+
+def leading_bias(
+    model: Model,
+    cost: QuadraticCost,
+    *,
+    nudging: float,
+    estimator: str = "symmetric",
+    points: int = 8,
+    correction: str = "none",
+    cost_on: str = "rates",
+    start: ArrayLike | None = None,
+) -> Gradient:
+    """What equilibrium_gradient adds to dC(m*)/dθ, to leading order in β: β g''/2, β² g‴/6, |β|^N g^{(N+1)}/(N + 1)!.
+
+    One-sided, symmetric (also random-sign, in expectation), holomorphic with N = points; g'' and g‴ by implicit
+    differentiation. Arguments and errors as equilibrium_gradient. *Holds when* I − VJ/T is invertible at m*. Paper: thm:C3.
+    """
+    contrast(nudging, estimator, points)  # refuses what it cannot divide by
+    order = {"one-sided": 2, "symmetric": 3, "holomorphic": points + 1}[estimator]
+    if estimator == "holomorphic" or correction != "none":
+        series = nudged_series(model, cost, order=order, correction=correction, cost_on=cost_on, start=start)
+        derivative = [math.factorial(order) * part for part in series.coefficient(order)]
+    else:
+        derivative = list(statistic_derivative(model, cost, order=order, cost_on=cost_on, start=start))
+    if estimator == "one-sided":
+        return Gradient(*(one_sided_bias(nudging, part) for part in derivative))
+    if estimator == "symmetric":
+        return Gradient(*(symmetric_bias(nudging, part) for part in derivative))
+    return Gradient(*(abs(nudging) ** points * part / math.factorial(order) for part in derivative))
 
 
 def contrast(nudging: float, estimator: str, points: int = 8) -> tuple[NDArray[Any], NDArray[Any]]:

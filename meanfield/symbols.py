@@ -29,6 +29,9 @@ second_derivative, third_derivative = sp.symbols("second_derivative third_deriva
 mean_cost, third_moment, fifth_moment = sp.symbols("mean_cost third_moment fifth_moment", real=True)
 cost_variance, fourth_moment = sp.symbols("cost_variance fourth_moment", nonnegative=True)
 fourth_cumulant, fifth_cumulant = sp.symbols("fourth_cumulant fifth_cumulant", real=True)
+# derivatives in the nudging, at 0, of a unit's mean and of its field
+activity_first, activity_second = sp.symbols("activity_first activity_second", real=True)
+field_first, field_second = sp.symbols("field_first field_second", real=True)
 
 # mean square error a²β^2p + v/(Sβ^q) of an estimate, and an error E that it may have
 bias_scale, noise_scale = sp.symbols("bias_scale noise_scale", positive=True)

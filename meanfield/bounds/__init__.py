@@ -1,7 +1,8 @@
 """Every closed-form bound, with its hypotheses tested before it answers.
 
-Main results, by module: gibbs (the spikes' laws), leaky (leaky spikes), gradients (mean-field against exact ones), nudging (finite
-nudging), spike_nudging (under the spikes' laws), relaxation (finite nudging, step by step), smoothing (the loss landscape).
+Main results, by module: gibbs (the spikes' laws), leaky (leaky spikes), gradients (mean-field against exact ones), holomorphy (radii
+in the nudging), nudging (finite nudging), spike_nudging (under the spikes' laws), relaxation (finite nudging, step by step),
+smoothing (the loss landscape).
 
 Letters: κ = ‖J‖₂/(4T), κ_a = ‖|J|‖₂/(4T), κ_∞ = ‖J‖_∞/(4T), C = tanh(|J|/(4T)), D = (I − C)⁻¹, ε the leak, K the spiking
 copies of a neuron. A bound outside its hypotheses raises HypothesisError naming the one that failed.
@@ -11,6 +12,7 @@ from meanfield.bounds.cumulants import Cumulants, gibbs_cumulants
 from meanfield.bounds.enclosure import Enclosure
 from meanfield.bounds.gibbs import covariance, gibbs_mean_error, little_covariance, little_mean_error, mixing_sweeps
 from meanfield.bounds.gradients import gibbs_gradient, gradient_error, local_gradient_error
+from meanfield.bounds.holomorphy import holomorphy_radius, local_holomorphy_radius
 from meanfield.bounds.leaky import (
     best_leak,
     descent,
@@ -21,7 +23,7 @@ from meanfield.bounds.leaky import (
     leaky_mean_error,
     leaky_tracking,
 )
-from meanfield.bounds.nudging import estimator_bias, holomorphy_radius
+from meanfield.bounds.nudging import estimator_bias, local_estimator_bias
 from meanfield.bounds.relaxation import relaxation_error
 from meanfield.bounds.smoothing import (
     gibbs_loss_curvature,
@@ -56,7 +58,9 @@ __all__ = [
     "leaky_tracking",
     "little_covariance",
     "little_mean_error",
+    "local_estimator_bias",
     "local_gradient_error",
+    "local_holomorphy_radius",
     "loss_curvature",
     "mixing_sweeps",
     "objective_gap",

@@ -136,6 +136,25 @@ EQUATIONS = (
         "spike_variance contraction_rate leak copies steps",
         "x_t of x_{t+1} = ρ²x_t + ε²v/K from x_0 = 0, for ρ < 1 (thm:B4).",
     ),
+    _equation(
+        "nudged:force_first", "mean_activity slope offset", "First derivative in β, at 0, of the nudge −β ∂C(m(β))."
+    ),
+    _equation("nudged:force_second", "activity_first slope", "Second derivative in β, at 0, of the nudge −β ∂C(m(β))."),
+    _equation(
+        "nudged:first_response_source",
+        "mean_activity slope offset temperature",
+        "(I − VJ/T) m' at β = 0, m(β) the nudged fixed point (thm:C1).",
+    ),
+    _equation(
+        "nudged:second_response_source",
+        "mean_activity activity_first field_first slope temperature",
+        "(I − VJ/T) m'' at β = 0; field_first is h' = Jm' + force_first (thm:C3).",
+    ),
+    _equation(
+        "nudged:third_response_source",
+        "mean_activity activity_second field_first field_second slope temperature",
+        "(I − VJ/T) m‴ at β = 0; field_second is h'' = Jm'' + force_second (thm:C3).",
+    ),
     _equation("estimator:one_sided_bias", "nudging second_derivative", "Leading bias of (g(β) − g(0))/β (thm:C3)."),
     _equation("estimator:symmetric_bias", "nudging third_derivative", "Leading bias of (g(β) − g(−β))/2β (thm:C3)."),
     _equation(

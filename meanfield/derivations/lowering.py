@@ -126,7 +126,9 @@ def function_text(equation: Equation) -> str:
     body += [f"Derivation: {equation.origin}.", '"""']
     body += [f"{named} = activity_variance({mean})" for mean, named in VARIANCES.items() if expression.has(named)]
     body += _return(code(safe(expression)))
-    lines = [f"def {equation.name}({parameters}) -> Any:", *(f"    {line}".rstrip() for line in body)]
+    head = f"def {equation.name}({parameters}) -> Any:"
+    signature = [head] if len(head) <= LINE_LENGTH else [f"def {equation.name}(", f"    {parameters}", ") -> Any:"]
+    lines = [*signature, *(f"    {line}".rstrip() for line in body)]
     return "\n".join(lines) + "\n"
 
 
@@ -141,7 +143,15 @@ def _return(source: str) -> list[str]:
             factors.append("")
         elif factors[-1] or letter != " ":
             factors[-1] += letter
-    return ["return (", *(f"    {factor}" for factor in factors), ")"]
+    return ["return (", *(f"    {line}" for factor in factors for line in _factor_lines(factor)), ")"]
+
+
+def _factor_lines(factor: str) -> list[str]:
+    """A factor, or one term a line where it is a bracketed sum too long for one line."""
+    if len(factor) <= LINE_LENGTH - 8:
+        return [factor]
+    opening, terms = factor.split("(", 1)
+    return [f"{opening}(", *(f"    {term}" for term in re.split(r" (?=[+-] )", terms[:-1])), ")"]
 
 
 def constant_text(constant: Constant) -> str:

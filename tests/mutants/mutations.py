@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import itertools
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -23,10 +24,11 @@ from itertools import takewhile
 
 import libcst
 from cosmic_ray.ast import ast_nodes, get_ast
-from cosmic_ray.mutating import mutate_code
+from cosmic_ray.operators.operator import Operator
 from cosmic_ray.operators.provider import OperatorProvider
 from libcst.metadata import MetadataWrapper, WhitespaceInclusivePositionProvider
 from mutmut.mutation.file_mutation import create_mutations
+from parso.tree import NodeOrLeaf
 
 FAMILIES = (
     ("Add", "Sub", "Mul", "Div", "FloorDiv", "Mod", "Pow"),
@@ -170,26 +172,42 @@ def _cosmic_ray(source: str) -> Iterator[tuple[str, str]]:
     annotated = _annotations(tree)
     plain = [scope for scope in _scopes(tree) if scope.function and not scope.decorated]
     provider = OperatorProvider()
-    operators = {name: provider[name] for name in provider if name not in NEED_ARGUMENTS and _one_family(name)}
+    operators = [provider[name]() for name in provider if name not in NEED_ARGUMENTS and _one_family(name)]
     for node in tree.body:
         if isinstance(node, (ast.Import, ast.ImportFrom)):
             continue
         first = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", []))])
         last = node.end_lineno or first
         snippet = "".join(lines[first - 1 : last])
-        parts = list(ast_nodes(get_ast(snippet)))
-        for operator in operators.values():
-            instance = operator()
-            positions = [position for part in parts for position in instance.mutation_positions(part)]
-            for occurrence, (start, _) in enumerate(positions):
+        whole = get_ast(snippet)
+        for part, operator in itertools.product(list(ast_nodes(whole)), operators):
+            for index, (start, _) in enumerate(operator.mutation_positions(part)):
                 where = (start[0] + first - 1, start[1])
                 if any(s.first <= where[0] <= s.last for s in plain) or any(a <= where < b for a, b in annotated):
                     continue
                 if _is_kernel_decorator(lines[where[0] - 1]):
                     continue
-                changed = mutate_code(snippet, instance, occurrence)
-                if changed is not None and _compiles(changed):
+                changed = _mutated(whole, part, operator, index)
+                if _compiles(changed):
                     yield "cosmic-ray", "".join([*lines[: first - 1], changed, *lines[last:]])
+
+
+def _mutated(whole: NodeOrLeaf, part: NodeOrLeaf, operator: Operator, index: int) -> str:
+    """The text with one part mutated; the tree is put back afterwards, since parsing it again takes most of the time."""
+    family = [part.parent, part, *getattr(part, "children", [])]
+    children = [(node, list(node.children)) for node in family if hasattr(node, "children")]
+    values = [(node, node.value) for node in family if hasattr(node, "value")]
+    replacement = operator.mutate(part, index)
+    if replacement is not part:
+        siblings = part.parent.children
+        place = siblings.index(part)
+        siblings[place : place + 1] = [] if replacement is None else [replacement]
+    text = whole.get_code()
+    for node, before in children:
+        node.children[:] = before
+    for node, value in values:
+        node.value = value
+    return text
 
 
 def _is_kernel_decorator(line: str) -> bool:

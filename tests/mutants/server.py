@@ -97,11 +97,11 @@ class _Recorder(_Plugin):
     def profiled(self, name: str) -> Any:
         """Note the functions that are entered while the wrapped hook runs."""
         self.seen = set()
-        sys.setprofile(self.enter)
+        sys.settrace(self.enter)
         try:
             return (yield)
         finally:
-            sys.setprofile(None)
+            sys.settrace(None)
             entered = {
                 (code.co_filename.removeprefix(self.root), code.co_firstlineno)
                 for code in self.seen
@@ -127,9 +127,9 @@ class _Recorder(_Plugin):
         if report.failed or report.skipped:
             self.write({"not passed": report.nodeid, "outcome": report.outcome})
 
-    def enter(self, frame: FrameType, event: str, _: object) -> None:
-        if event == "call":
-            self.seen.add(frame.f_code)
+    def enter(self, frame: FrameType, _event: str, _argument: object) -> None:
+        # as a trace function that returns None it is called at calls alone
+        self.seen.add(frame.f_code)
 
     def write(self, line: dict[str, Any]) -> None:
         with self.log.open("a") as stream:
@@ -168,7 +168,7 @@ class Slot:
             # with its times: compiled kernels are kept by them
             shutil.copy2(root / name, target)
         self.environment = {
-            "PYTHONPATH": str(self.tree), "NUMBA_CACHE_DIR": str(folder / "cache"),
+            "PYTHONPATH": str(self.tree), "NUMBA_CACHE_DIR": str(folder.parent / "compiled"),
             "HYPOTHESIS_PROFILE": "ci", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "0",
         }  # fmt: skip
         self.sources = source_hash(self.tree / "dynamics")
@@ -209,18 +209,26 @@ class Slot:
             os._exit(status)
 
     def keep_compiled(self) -> None:
-        """Let the mutated tree use the machine code of the unmutated one: no kernel is in the mutated file."""
-        root = self.tree.parent / "cache" / "stochep"
+        """Let every mutated tree use the machine code of the unmutated one: no kernel is in the mutated file."""
+        root = self.tree.parents[1] / "compiled" / "stochep"
         root.mkdir(parents=True, exist_ok=True)
         clean, now = root / self.sources, root / source_hash(self.tree / "dynamics")
         clean.mkdir(exist_ok=True)
         if not now.exists():
             now.symlink_to(clean)
+        # numba files machine code under the folder of its source: all slots share one
+        locator = numba.core.caching.UserProvidedCacheLocator
+        subpath = locator.get_suitable_cache_subpath
+        here = str(self.tree)
+        locator.get_suitable_cache_subpath = classmethod(lambda _, path: subpath(path.replace(here, "/tree")))
 
     def baseline(self, tests: tuple[str, ...], compiled: bool) -> Baseline:
         """Run test files as they are; tests that fail, are skipped or are too slow are left out."""
         found = Baseline()
         record = self.tree.parent / "record"
+        if compiled:
+            # once for nothing, so that no test's time has compilation in it
+            os.waitpid(self.fork(lambda: int(pytest.main([*tests, "-q"], plugins=[_Plugin()])), 3600, compiled), 0)
         while True:
             record.unlink(missing_ok=True)
             plugin = _Recorder(record, self.tree, [*found.seconds, *found.left_out])

@@ -102,10 +102,10 @@ def joint_law(
     for _ in range(steps):
         if dynamics == "glauber" and scan == "random":
             for _ in range(size):
-                law = np.mean([_redraw(law, unit, chances) for unit in range(size)], axis=0)
+                law = np.mean([redraw(law, unit, chances) for unit in range(size)], axis=0)
         else:
             for unit in _order(raised, dynamics):
-                law = _redraw(law, unit, chances)
+                law = redraw(law, unit, chances)
     return law
 
 
@@ -221,7 +221,7 @@ def _probabilities(model: Model) -> FloatArray:
     return firing_probability(model.local_field(all_states(model.size)), model.temperature)
 
 
-def _redraw(law: FloatArray, unit: int, chances: list[FloatArray]) -> FloatArray:
+def redraw(law: FloatArray, unit: int, chances: list[FloatArray]) -> FloatArray:
     """The law of (z⁺, z⁻) after one unit was redrawn in both with one uniform."""
     off = np.flatnonzero((np.arange(len(law)) >> unit) & 1 == 0)
     on = off | (1 << unit)

@@ -18,7 +18,7 @@ from scipy.stats import t as student
 from dynamics import estimate_gradient
 from figures import page
 from figures.networks import FAMILIES
-from meanfield import Model, QuadraticCost
+from meanfield import Model, QuadraticCost, bounds
 
 RUNS = 6
 
@@ -46,38 +46,14 @@ def compute(
                 row["coupled" if coupled else "independent"] = _variance(
                     model, network.cost, dynamics, leak, nudging, coupled, samples, seed
                 )
-            if dynamics == "glauber":
-                row["bound"] = whole_spike_bound(model, network.cost, nudging)
-            else:
-                row["bound"] = trace_bound(model, network.cost, nudging, leak)
+            stated = bounds.coupled_variance(model, network.cost, nudging=nudging, dynamics=dynamics, leak=leak or 0.2)
+            row["bound"] = float(np.triu(stated.couplings, 1).sum())
             rows.append(row)
             report(len(rows) / (len(settings) * len(nudgings)))
     return {
         "size": size, "temperature": temperature, "absolute_gain": model.absolute_gain, "samples": samples, "runs": RUNS,
         "seed": seed, "rows": rows,
     }  # fmt: skip
-
-
-def whole_spike_bound(model: Model, cost: QuadraticCost, nudging: float) -> float:
-    """Σ_{i<j} (E|Δz_i| + E|Δz_j|)/4β² ≤ (N − 1) 1ᵀD tanh(β|c|/2T)/4β² for coupled Glauber phases at ±β. Paper: thm:C8."""
-    _, offset = cost.force(model.size, "spikes")
-    change = np.linalg.solve(
-        np.eye(model.size) - model.influence, np.tanh(nudging * np.abs(offset) / (2 * model.temperature))
-    )
-    return float((model.size - 1) * change.sum() / (4 * nudging**2))
-
-
-def trace_bound(model: Model, cost: QuadraticCost, nudging: float, leak: float) -> float:
-    """Σ_{i<j} E(Δs_is_j)²/4β² ≤ (N − 1) X²/2β², X² ≥ E‖Δs‖² of coupled leaky phases at ±β, cost on rates. Paper: thm:C8."""
-    temperature, outputs = model.temperature, np.zeros(model.size)
-    outputs[cost.outputs] = 1.0
-    rate = 1 - leak * (1 - model.gain)
-    drive = nudging * np.sqrt(outputs.sum()) / (2 * temperature)
-    first = np.linalg.solve(
-        np.eye(model.size) - np.abs(model.couplings) / (4 * temperature), nudging / (2 * temperature) * outputs
-    ).sum()
-    reach = (rate * leak * drive + leak * np.sqrt(drive**2 + (1 - rate**2) * first)) / (1 - rate**2)
-    return float((model.size - 1) * reach**2 / (2 * nudging**2))
 
 
 def draw(data: dict[str, Any]) -> Figure:

@@ -1,8 +1,8 @@
 """Every closed-form bound, with its hypotheses tested before it answers.
 
-Main results, by module: gibbs (the spikes' laws), leaky (leaky spikes), gradients (mean-field against exact ones), holomorphy (radii
-in the nudging), nudging (finite nudging), spike_nudging (under the spikes' laws), relaxation (finite nudging, step by step),
-smoothing (the loss landscape).
+Main results, by module: gibbs (the spikes' laws), leaky (leaky spikes), gradients (mean-field against exact ones), holomorphy
+(radii in the nudging), nudging (finite nudging), spike_nudging (under the spikes' laws), relaxation (finite nudging, step by
+step), smoothing (the loss landscape), variance (coupled phases).
 
 Letters: κ = ‖J‖₂/(4T), κ_a = ‖|J|‖₂/(4T), κ_∞ = ‖J‖_∞/(4T), C = tanh(|J|/(4T)), D = (I − C)⁻¹, ε the leak, K the spiking
 copies of a neuron. A bound outside its hypotheses raises HypothesisError naming the one that failed.
@@ -34,11 +34,14 @@ from meanfield.bounds.smoothing import (
     response_norm,
 )
 from meanfield.bounds.spike_nudging import objective_gap, spike_estimator_bias, zero_free_radius
+from meanfield.bounds.variance import coupled_second_moment, coupled_variance, spike_difference, trace_difference
 
 __all__ = [
     "Cumulants",
     "Enclosure",
     "best_leak",
+    "coupled_second_moment",
+    "coupled_variance",
     "covariance",
     "descent",
     "drift_lag",
@@ -67,6 +70,8 @@ __all__ = [
     "relaxation_error",
     "response_curvature",
     "response_norm",
+    "spike_difference",
     "spike_estimator_bias",
+    "trace_difference",
     "zero_free_radius",
 ]

@@ -64,7 +64,7 @@ def leaky_covariance_matrix(
             spread = transition @ spread @ transition.T + noise
         return spread
     require_absolute_gain(model)
-    return _discrete_lyapunov(transition, noise)
+    return discrete_lyapunov(transition, noise)
 
 
 def leaky_mean_error(model: Model, *, leak: float | ArrayLike, steps: int | None = None, copies: int = 1) -> FloatArray:
@@ -162,7 +162,7 @@ def _absolute_transition(model: Model, leaks: FloatArray) -> FloatArray:
     return np.diag(1 - leaks) + leaks[:, None] * np.abs(model.couplings) / (4 * model.temperature)
 
 
-def _discrete_lyapunov(transition: FloatArray, noise: FloatArray) -> FloatArray:
+def discrete_lyapunov(transition: FloatArray, noise: FloatArray) -> FloatArray:
     """Σ = GΣGᵀ + noise by doubling: Σ ← Σ + GΣGᵀ, G ← G², quadratically convergent for ρ(G) < 1."""
     spread = noise
     for _ in range(64):

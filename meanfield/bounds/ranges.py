@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from meanfield.equations import firing_curvature, firing_fourth, firing_probability, firing_slope, firing_third
 from meanfield.model import FloatArray, Model
@@ -22,21 +23,21 @@ THIRD_PEAK = math.log((math.sqrt(3) + math.sqrt(2)) / (math.sqrt(3) - math.sqrt(
 FOURTH_PEAKS = tuple(2 * math.atanh(math.sqrt((15 + sign * math.sqrt(105)) / 30)) for sign in (-1, 1))
 
 
-def field_ranges(model: Model) -> tuple[FloatArray, FloatArray]:
-    """Least and greatest h_i/T over all states, (N,) each."""
+def field_ranges(model: Model, widening: ArrayLike = 0.0) -> tuple[FloatArray, FloatArray]:
+    """Least and greatest h_i/T over all states, (N,) each; `widening` (N,), in units of T, is what a nudge adds on either side."""
     low = (model.bias + np.minimum(model.couplings, 0).sum(axis=1)) / model.temperature
     high = (model.bias + np.maximum(model.couplings, 0).sum(axis=1)) / model.temperature
-    return low, high
+    return low - np.asarray(widening), high + np.asarray(widening)
 
 
-def largest_slope(model: Model) -> FloatArray:
+def largest_slope(model: Model, widening: ArrayLike = 0.0) -> FloatArray:
     """ℓ_i = max σ' over the fields of unit i, which is also the largest m_i(1 − m_i) there, (N,)."""
-    return largest_derivatives(*field_ranges(model))[0]
+    return largest_derivatives(*field_ranges(model, widening))[0]
 
 
-def largest_curvature(model: Model) -> FloatArray:
+def largest_curvature(model: Model, widening: ArrayLike = 0.0) -> FloatArray:
     """k_i = max|σ''| over the fields of unit i, (N,)."""
-    return largest_derivatives(*field_ranges(model))[1]
+    return largest_derivatives(*field_ranges(model, widening))[1]
 
 
 def largest_third(model: Model) -> FloatArray:
@@ -58,10 +59,10 @@ def largest_fourth(model: Model) -> FloatArray:
     return _largest(*field_ranges(model), firing_fourth, (*FOURTH_PEAKS, *(-peak for peak in FOURTH_PEAKS)))
 
 
-def largest_influence(model: Model) -> FloatArray:
+def largest_influence(model: Model, widening: ArrayLike = 0.0) -> FloatArray:
     """C_ij = max |σ(x + J_ij/T) − σ(x)| over the fields x that unit i can have with z_j = 0, (N, N); at most tanh(|J_ij|/4T)."""
     scaled = model.couplings / model.temperature
-    low, high = field_ranges(model)
+    low, high = field_ranges(model, widening)
     # |σ(x + A) − σ(x)| grows towards x = −A/2 from both sides
     nearest = np.clip(-scaled / 2, low[:, None] - np.minimum(scaled, 0), high[:, None] - np.maximum(scaled, 0))
     return np.abs(firing_probability(nearest + scaled, 1.0) - firing_probability(nearest, 1.0))

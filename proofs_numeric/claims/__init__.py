@@ -11,6 +11,7 @@ from proofs_numeric.claims import (
     sampling,
     smoothing,
     tracking,
+    variance,
 )
 
 __all__ = [
@@ -24,4 +25,5 @@ __all__ = [
     "sampling",
     "smoothing",
     "tracking",
+    "variance",
 ]

@@ -1,6 +1,6 @@
 """Bounds on what a finite nudging costs EP under the spikes' own laws; no mean field, no contraction.
 
-Main results: zero_free_radius, spike_estimator_bias (thm:C5c), objective_gap (thm:C5).
+Main results: zero_free_radius, spike_estimator_bias, aliased_terms (thm:C5c), objective_gap (thm:C5).
 
 Everything follows from R_C = max C − min C, the range of the cost on spikes, and the temperature.
 """
@@ -51,13 +51,24 @@ def spike_estimator_bias(
     """
     contrast(nudging, estimator, points)
     order = {"one-sided": 1, "symmetric": 2, "holomorphic": points}[estimator]
+    return aliased_terms(model, cost, nudging=nudging, order=order, dynamics=dynamics)
+
+
+def aliased_terms(
+    model: Model, cost: QuadraticCost, *, nudging: float, order: int, first: int = 1, dynamics: str = "gibbs"
+) -> float:
+    """Σ_{m ≥ first} |a_{1+m·order}||β|^{m·order} ≤ min over ρ of r^{first·order}/(1 − r^order) / (2ρ cos(ρR_C/2T)), r = |β|/ρ.
+
+    a_k are the Taylor coefficients of ⟨∂E/∂θ⟩_β (dynamics.nudging_series). first = 2 bounds what follows an estimator's
+    leading bias a_{1+order}|β|^order. Holds when |β| < πT/R_C, else HypothesisError. Paper: thm:C5c.
+    """
     radius, size = zero_free_radius(model, cost, dynamics=dynamics), abs(float(nudging))
     require(size < radius, "|nudging|", size, limit=radius)
     if math.isinf(radius):
         return 0.0
     circles = size + (radius - size) * CIRCLES
     ratio = (size / circles) ** order
-    return float((ratio / (1 - ratio) / (2 * circles * np.cos(0.5 * math.pi * circles / radius))).min())
+    return float((ratio**first / (1 - ratio) / (2 * circles * np.cos(0.5 * math.pi * circles / radius))).min())
 
 
 def objective_gap(model: Model, cost: QuadraticCost, *, nudging: float, estimator: str) -> float:

@@ -1,6 +1,7 @@
 """Ball arithmetic: fixed points, laws, gradients and bounds with every rounding included. Needs python-flint.
 
-Main results: certify_fixed_point, CertifiedFixedPoint, susceptibility, implicit_gradient, equilibrium_gradient, law, cost_gradient.
+Main results: certify_fixed_point, CertifiedFixedPoint, susceptibility, implicit_gradient, equilibrium_gradient, law, cost_gradient,
+certify_nearest_zero, CertifiedZeros.
 """
 
 from proofs_numeric.balls.arithmetic import Undecided
@@ -12,11 +13,14 @@ from proofs_numeric.balls.fixed_points import (
     susceptibility,
 )
 from proofs_numeric.balls.models import cost_gradient, law
+from proofs_numeric.balls.partition_zeros import CertifiedZeros, certify_nearest_zero
 
 __all__ = [
     "CertifiedFixedPoint",
+    "CertifiedZeros",
     "Undecided",
     "certify_fixed_point",
+    "certify_nearest_zero",
     "cost_gradient",
     "equilibrium_gradient",
     "implicit_gradient",

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 
-from dynamics import cost_law, exact_equilibrium_gradient, exact_gradient
+from dynamics import cost_law, exact_equilibrium_gradient, exact_gradient, nudging_series
 from meanfield import HypothesisError, Model, QuadraticCost, bounds
-from meanfield.bounds.spike_nudging import cost_range
+from meanfield.bounds.spike_nudging import aliased_terms, cost_range
 
 pytestmark = pytest.mark.exact
 
@@ -148,3 +148,20 @@ def test_objective_gap_is_tight_for_one_unit(bias, estimator):
 def test_bad_requests_are_one_sentence(network, call, said):
     with pytest.raises(ValueError, match=re.escape(said)):
         call(network(3, 0.5, 0.0, 1))
+
+
+@pytest.mark.parametrize(("order", "first"), [(1, 1), (1, 2), (2, 2), (4, 1), (3, 3)])
+@given(size=st.integers(3, 5), share=st.floats(0.05, 0.9), seed=SEEDS)
+def test_aliased_terms_bound_the_rest_of_the_series(network, order, first, size, share, seed):
+    model = network(size, 1.0, 0.3, seed)
+    nudging = share * bounds.zero_free_radius(model, COST)
+    series = nudging_series(model, COST, order=1 + order * (first + 6))
+    rest = sum(np.abs(series[m * order].couplings) * nudging ** (m * order) for m in range(first, first + 7))
+    assert rest.max() <= aliased_terms(model, COST, nudging=nudging, order=order, first=first)
+
+
+def test_the_first_of_the_aliased_terms_dominates_at_small_nudgings(network):
+    model = network(4, 1.0, 0.3, 5)
+    one, two = (aliased_terms(model, COST, nudging=1e-3, order=2, first=first) for first in (1, 2))
+    assert two < 1e-5 * one
+    assert one == bounds.spike_estimator_bias(model, COST, nudging=1e-3, estimator="symmetric")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from dynamics.enumeration import all_states, product_law
 from meanfield import Model, QuadraticCost
-from meanfield.model import leak_cycle
+from meanfield.model import leak_cycle, leak_vector
 
 pytestmark = pytest.mark.exact
 
@@ -200,6 +200,31 @@ def test_force_is_the_derivative_of_its_reading(cost_on, reading, size, seed):
     # a central difference is exact for a quadratic
     numeric = (getattr(cost, reading)(rates + moves) - getattr(cost, reading)(rates - moves)) / 2e-4
     np.testing.assert_allclose(slope * rates + offset, numeric, atol=1e-10)
+
+
+def test_leaks_are_a_fresh_vector_whatever_was_given():
+    given = np.array([0.2, 1.0])
+    assert leak_vector(0.3, 3).tolist() == [0.3, 0.3, 0.3]
+    assert leak_vector(given, 2).tolist() == [0.2, 1.0]
+    assert leak_vector(1.5, 2, 2.0).tolist() == [1.5, 1.5]
+    leak_vector(given, 2)[0] = 0.9
+    leak_vector(0.3, 3)[0] = 0.9
+    assert given[0] == 0.2
+
+
+@pytest.mark.parametrize(
+    ("leak", "largest", "said"),
+    [
+        ([0.1, 0.2], 1.0, r"leak must be a number or have shape \(3,\), got shape \(2,\)"),
+        (0.0, 1.0, r"leak must lie in \(0, 1\], got 0.0"),
+        ([0.5, 1.1, 2.0], 1.0, r"leak must lie in \(0, 1\], got 1.1"),
+        (2.1, 2.0, r"leak must lie in \(0, 2\], got 2.1"),
+        (math.nan, 1.0, r"leak must lie in \(0, 1\], got nan"),
+    ],
+)
+def test_a_leak_outside_its_range_is_refused_with_the_value(leak, largest, said):
+    with pytest.raises(ValueError, match=said):
+        leak_vector(leak, 3, largest)
 
 
 def test_a_cycle_of_leaks_has_one_row_or_as_many_as_given():

@@ -14,6 +14,7 @@ from scipy.special import expit, logsumexp, rel_entr
 
 from dynamics.enumeration import all_states, product_law
 from meanfield import ConvergenceError, Model, MultistabilityWarning, QuadraticCost, fixed_point, free_energy
+from meanfield.solve import MeanFieldMap, continued_fixed_point
 
 pytestmark = pytest.mark.exact
 
@@ -173,6 +174,21 @@ def test_without_throw_the_result_is_handed_back_unconverged():
     assert solution.unique is None
 
 
+def test_a_failure_suggests_halfway_from_the_descent_limit_to_one():
+    # λ⁻ = 700, T = 1: descent up to a leak of 8T/(4T + λ⁻), which the suggestion halves
+    with pytest.raises(ConvergenceError) as failure:
+        fixed_point(symmetric_pair(-700.0), damping=0.0, start=[0.9, 0.6], max_steps=100)
+    leak = 8 / 704
+    assert f"damping below {1 - leak:.4g} may oscillate: try damping={1 - leak / 2:.4f}" in str(failure.value)
+    with pytest.raises(ConvergenceError, match="try method='newton' or more max_steps"):
+        fixed_point(symmetric_pair(-700.0), damping=0.995, start=[0.9, 0.6], max_steps=3)
+
+
+def test_newton_is_tried_at_once_and_once_more_at_the_end():
+    # without couplings the first Newton step arrives: start, step, last step
+    assert fixed_point(Model(np.zeros((2, 2)), [1.0, -2.0]), method="newton", start=[0.5, 0.5]).steps == 3
+
+
 def test_newton_rescues_what_plain_iteration_cannot():
     solution = fixed_point(symmetric_pair(-40.0), damping=0.0, start=[0.9, 0.6], method="newton")
     assert solution.converged
@@ -217,6 +233,25 @@ def test_bad_argument_is_refused_with_the_value(arguments, said):
 def test_steps_are_counted_in_whole_numbers(max_steps):
     with pytest.raises(ValueError, match=f"max_steps must be .*got {max_steps}"):
         fixed_point(symmetric_pair(1.0), max_steps=max_steps)
+
+
+@pytest.mark.parametrize("nudging", [0.8, -0.8, 0.3 + 0.5j])
+def test_continuation_ends_at_the_nudged_fixed_point_on_the_free_ones_branch(network, nudging):
+    model, cost = network(4, 0.6, 0.3, 5), QuadraticCost([0, 2], [0.9, 0.2])
+    mapping = MeanFieldMap.of(model, "none", cost, nudging, "rates")
+    free = fixed_point(model, method="newton").value
+    found = continued_fixed_point(mapping, free, 0.1)
+    assert np.iscomplexobj(found) == isinstance(nudging, complex)
+    np.testing.assert_allclose(mapping(found), found, atol=1e-12)
+    if not isinstance(nudging, complex):
+        np.testing.assert_allclose(found, fixed_point(model, cost=cost, nudging=nudging).value, atol=1e-10)
+
+
+def test_a_lost_branch_is_said_with_the_nudging_where_it_was_lost():
+    # one unit: m = σ(−β(m − ½)/T) has a branch point at |β| near 4T on the negative ray's other side
+    mapping = MeanFieldMap.of(Model([[0.0]], [0.0]), "none", QuadraticCost([0], [0.9]), 1e6j, "rates")
+    with pytest.raises(ConvergenceError, match=r"nudged fixed point lost at nudging .*: residual .* > 1e-12; a branch"):
+        continued_fixed_point(mapping, np.array([0.5]), 2.5e5)
 
 
 @given(size=SIZES, gain=st.floats(0, 3), log_temperature=LOG_TEMPERATURES, seed=SEEDS)

@@ -16,6 +16,7 @@ PACKAGES = ("meanfield", "dynamics", "proofs_numeric")
 SAMPLERS = ("tests/dynamics/test_steps.py", "tests/dynamics/test_samplers.py")
 NAMED: dict[str, tuple[str, ...]] = {
     "meanfield/equations.py": ("tests/meanfield/test_derivations.py",),
+    "meanfield/bounds": ("tests/meanfield/bounds/test_hypotheses.py",),
     "meanfield/symbols.py": ("tests/meanfield/test_derivations.py",),
     "dynamics/activations.py": ("tests/test_kernels.py", *SAMPLERS),
     "dynamics/forces.py": ("tests/test_kernels.py", *SAMPLERS),

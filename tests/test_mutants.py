@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -106,3 +110,73 @@ def test_the_lower_limit_is_clopper_and_pearsons() -> None:
     assert lower_limit(400, 400) == pytest.approx(0.05 ** (1 / 400))
     assert lower_limit(0, 10) == 0.0
     assert lower_limit(380, 400) == pytest.approx(0.9278, abs=1e-3)
+
+
+TOY = """def larger(a: float, b: float) -> float:
+    if a > b:
+        return a
+    return b
+
+
+def countdown(start: int) -> int:
+    while start > 0:
+        start -= 1
+    return start
+
+
+def unseen(x: float) -> float:
+    return x + 1
+"""
+TOY_TEST = """from meanfield.toy import countdown, larger
+
+
+def test_larger():
+    assert (larger(1, 2), larger(2, 1)) == (2, 1)
+
+
+def test_countdown():
+    assert countdown(3) == 0
+"""
+
+
+@pytest.mark.thorough
+def test_a_run_tells_killed_from_living_and_hanging_and_is_not_repeated(tmp_path: Path) -> None:
+    files = {
+        "meanfield/toy.py": TOY,
+        "tests/meanfield/test_toy.py": TOY_TEST,
+        "pyproject.toml": (ROOT / "pyproject.toml").read_text(),
+    }
+    files["tests/conftest.py"] = (
+        'def pytest_addoption(parser):\n    parser.addoption("--instances")\n\n\n'
+        'from hypothesis import settings\n\nsettings.register_profile("ci", deadline=None, database=None)\n'
+    )
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    for package in PACKAGES:
+        (tmp_path / package).mkdir(exist_ok=True)
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    command = [sys.executable, "-m", "tests.mutants", "--packages", "meanfield", "--sample", "100", "--processes", "1"]
+    runs = [
+        subprocess.run(
+            command,
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        for _ in range(2)
+    ]
+    record = json.loads((tmp_path / "results" / "mutation.json").read_text())["packages"]["meanfield"]
+    # a > b and a >= b give the same larger number, and nothing tests `unseen`
+    survivors = {(row["mutant"], row["outcome"]) for row in record["survivors"]}
+    assert {
+        ("if a >= b:", "survived"),
+        ("return x - 1", "no test enters it"),
+        ("return x + 2", "no test enters it"),
+    } == survivors
+    assert record["timeouts"] >= 1, runs[0].stderr
+    assert [run.returncode for run in runs] == [1, 1]
+    assert "without a mutant" in runs[0].stderr
+    assert "without a mutant" not in runs[1].stderr

@@ -38,8 +38,9 @@ class Campaign:
     """Samples of the packages under `root`, run in `processes` children at once."""
 
     def __init__(self, root: Path, processes: int) -> None:
-        self.root = root
         self.kept = root / KEPT
+        # a copy that nobody edits meanwhile
+        self.root = Slot(root, self.kept / "clean").tree
         self.slots = [Slot(root, self.kept / f"slot{k}") for k in range(processes)]
         self.baselines: dict[tuple[tuple[str, ...], bool], Baseline] = {}
         self.left_out: dict[str, str] = {}

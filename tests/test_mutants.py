@@ -88,12 +88,10 @@ def test_lines_that_move_do_not_move_the_sample() -> None:
 def test_every_module_has_tests() -> None:
     for package in PACKAGES:
         for module in modules(package, ROOT):
-            assert all((ROOT / test).exists() for test in mirror(module, ROOT)), module
-
-
-def test_a_module_without_tests_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"no tests mirror meanfield/dream.py: write tests/meanfield/test_dream.py"):
-        mirror("meanfield/dream.py", ROOT)
+            tests = mirror(module, ROOT)
+            assert tests, f"{module} has no test file"
+            assert all((ROOT / test).exists() for test in tests), module
+    assert mirror("meanfield/dream.py", ROOT) == ()
 
 
 def test_a_summary_counts_and_gives_reasons() -> None:

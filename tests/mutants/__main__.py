@@ -83,6 +83,7 @@ def main() -> int:
     parser.add_argument("--sample", type=int, default=400, help="mutants of each package")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--packages", nargs="+", choices=PACKAGES, default=PACKAGES)
+    parser.add_argument("--modules", nargs="+", default=[], help="look at these files only, and record nothing")
     parser.add_argument("--out", type=Path, default=Path("results/mutation.json"))
     options = parser.parse_args()
     begin = time.monotonic()
@@ -98,7 +99,9 @@ def main() -> int:
     }
     enough = True
     for package in options.packages:
-        population, sample = campaign.draw(package, options.seed, options.sample)
+        population, sample = campaign.draw(package, options.seed, options.sample, options.modules)
+        if not sample:
+            continue
         part = summary(campaign.run(sample), population, reasons)
         record["packages"][package] = part
         enough &= part["killed_share"] >= LEAST_KILLED and part["lower_limit"] >= LEAST_LIMIT
@@ -106,6 +109,9 @@ def main() -> int:
             f"{package}: {part['killed']} of {part['sampled']} mutants killed ({part['killed_share']:.1%}, at least"
             f" {part['lower_limit']:.1%}), {part['timeouts']} by timeout"
         )
+    if options.modules:
+        print(json.dumps([part["survivors"] for part in record["packages"].values()], indent=1, ensure_ascii=False))
+        return 0
     record["left_out"] = campaign.left_out
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")

@@ -11,6 +11,7 @@ import os
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -46,10 +47,14 @@ class Campaign:
         self.left_out: dict[str, str] = {}
         self.known: dict[str, dict[str, str]] = {}
 
-    def draw(self, package: str, seed: int, size: int) -> tuple[Counter[str], list[Mutant]]:
+    def draw(self, package: str, seed: int, size: int, only: Sequence[str] = ()) -> tuple[Counter[str], list[Mutant]]:
         """How many mutants each module has, and a uniform sample of them all; ValueError for a module without."""
         population: list[Mutant] = []
         for module in modules(package, self.root):
+            if only and module not in only:
+                continue
+            if not mirror(module, self.root):
+                raise ValueError(f"no tests mirror {module}: write its test file under tests/{package}")
             found = self._mutants(module)
             if not found:
                 raise ValueError(f"{module} has no mutants: give it code, or leave it out as a module of imports")

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from dynamics import relax, sample
+from dynamics import block, glauber, leaky, little, relax, sample
 from dynamics.phases import Noise, bind, nudged_phase
 from dynamics.philox import STREAM_FREE, normal, site, to_unit, uniforms, words
 from meanfield import Model, QuadraticCost
@@ -170,3 +170,15 @@ def test_uniforms_read_the_words_in_order():
 def test_a_word_is_the_midpoint_of_its_cell_and_names_its_site(word):
     assert to_unit(np.uint32(word)) == (word + 0.5) / 2**32
     assert [int(site(np.uint32(word), size)) for size in (1, 7, 12)] == [word * size // 2**32 for size in (1, 7, 12)]
+
+
+def test_a_uniform_equal_to_the_probability_does_not_fire():
+    """P(u < p) = p holds for u = (k + ½)/2³² with p on the grid's edges; at field 0 and temperature 1, p = ½."""
+    bare, nothing, half = np.zeros((2, 2)), np.zeros(2), np.full(2, 0.5)
+    states = {"glauber": np.zeros(2), "block": np.zeros(2), "little": np.zeros(2), "leaky": np.zeros(2)}
+    glauber.step(states["glauber"], np.zeros(2), bare, 0, 0.0, 1.0, 0.5)
+    block.step(states["block"], bare, nothing, nothing, nothing, 0.0, 1.0, np.array([0, 0]), 0, half, np.zeros(2))
+    little.step(states["little"], bare, nothing, nothing, nothing, 0.0, 1.0, half, np.zeros(2))
+    leaky.step(states["leaky"], np.zeros(2), bare, nothing, nothing, nothing, 0.0, 1.0, np.ones(2), half, np.zeros(2))
+    for state in states.values():
+        assert not state.any()

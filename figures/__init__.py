@@ -8,6 +8,7 @@ NAMES = (
     "tracking_error",
     "mean_field_error",
     "gradient_variance",
+    "nudging_bias",
     "free_energy_descent",
     "loss_smoothing",
     "claim_tightness",

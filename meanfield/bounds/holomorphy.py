@@ -136,7 +136,8 @@ class Majorant:
 
     @property
     def largest_strength(self) -> float:
-        moved = self.response > 0
+        # beyond 1e-300 the quotient would overflow
+        moved = self.response > 1e-300
         return float((self.limit[moved] / self.response[moved]).min()) if moved.any() else math.inf
 
     def image(self, widths: FloatArray, strength: float) -> FloatArray:

@@ -26,7 +26,7 @@ from meanfield.model import FloatArray, Gradient, HypothesisError, Model, Quadra
 from meanfield.nudged import NudgedSeries, nudged_series
 
 # Radii of the discs on which the rest of the series is bounded, in units of |β|, as far as they can be certified.
-DISCS = (1.002, 1.03, 1.1, 1.3, 1.7, 2.5, 4.0)
+DISCS = (1.002, 1.03, 1.1, 1.3, 1.7, 2.5, 4.0, 8.0, 20.0, 100.0, 1000.0)
 
 
 def estimator_bias(
@@ -108,7 +108,7 @@ def _certified_bias(
         (np.abs(whole) + np.min(ends, axis=0)) / model.temperature
         for whole, ends in zip(known, zip(*rests, strict=True), strict=True)
     )
-    return Gradient(couplings, bias)
+    return Gradient(np.maximum(couplings, couplings.T), bias)
 
 
 def _power(estimator: str, points: int) -> int:

@@ -25,6 +25,7 @@ TINY = {
     "gradient_bias": {"sizes": (4,), "temperatures": (2.0, 32.0), "fine": 11, "samples": 512, "leaks": (0.2, 0.8)},
     "tracking_error": {"size": 5, "leaks": (0.1, 0.8), "replicas": 800},
     "mean_field_error": {"sizes": (4, 8, 12), "instances": 3, "size": 6, "temperatures": (0.3, 1.0, 2.0, 8.0, 16.0, 32.0)},
+    "nudging_bias": {"size": 4, "shares": (0.05, 0.3, 0.9), "instances": 4},
     "gradient_variance": {"size": 5, "nudgings": (0.05, 0.1, 0.5), "leaks": (0.1, 0.4), "samples": 256},
     "free_energy_descent": {"size": 8, "steps": 15, "grid": 9},
     "loss_smoothing": {"size": 5, "grid": 9, "temperatures": (0.05, 0.5, 2.0)},
@@ -241,3 +242,30 @@ def test_the_chart_shows_each_claims_own_record(computed):
     assert records["A1"]["tightness"] is None
     assert 0 < records["A4"]["tightness"]["median"] <= records["A4"]["tightness"]["max"] <= 1 + 1e-9
     assert all(record["verdict"] == "holds" and record["instances"] == 5 for record in records.values())
+
+
+@pytest.mark.exact
+def test_every_estimators_bias_has_its_slope_its_leading_term_and_its_bounds(computed):
+    data = computed("nudging_bias")
+    assert data["radii"]["certified"] <= data["radii"]["singularity"]
+    for line, power in zip(data["lines"], (1, 2, 4, 8), strict=True):
+        assert line["low"] <= power <= line["high"]
+        assert line["high"] - line["low"] < 0.5
+        small, *_, large = line["rows"]
+        if power <= 4:
+            assert small["bias"] == pytest.approx(small["leading"], rel=0.1)
+        for row in (small, large):
+            for bound in row["bounds"].values():
+                assert bound is None or row["bias"] <= bound + 1e-12
+        if line["name"] == "symmetric":
+            assert small["random_sign"] == pytest.approx(small["bias"], rel=1e-6)
+
+
+@pytest.mark.exact
+def test_exact_coefficients_make_the_bounds_on_the_bias_tighter(computed):
+    tightness = computed("nudging_bias")["tightness"]
+    for values in tightness.values():
+        assert values == sorted(values)
+        assert all(0 < value <= 1 + 1e-6 for value in values)
+    medians = [np.median(tightness[name]) for name in ("closed form", "leading coefficient", "16 coefficients")]
+    assert medians == sorted(medians)

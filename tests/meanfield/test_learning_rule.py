@@ -10,7 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dynamics import exact_gradient
-from meanfield import Model, QuadraticCost, bounds, equilibrium_gradient, fixed_point, implicit_gradient
+from meanfield import (
+    Model,
+    QuadraticCost,
+    bounds,
+    equilibrium_gradient,
+    fixed_point,
+    implicit_gradient,
+    leading_bias,
+)
 
 pytestmark = pytest.mark.exact
 
@@ -145,3 +153,45 @@ def test_output_beyond_the_network_is_refused(network):
     for gradient in (lambda m: implicit_gradient(m, COST), lambda m: equilibrium_gradient(m, COST, nudging=0.1)):
         with pytest.raises(ValueError, match="outputs name unit 2, but the network has 2 units"):
             gradient(network(2, 0.3, 0.0, 0))
+
+
+@COSTS_ON
+@pytest.mark.parametrize("correction", ["none", "onsager"])
+@pytest.mark.parametrize(
+    ("estimator", "points", "nudging"),
+    [("one-sided", 8, 1e-3), ("symmetric", 8, 1e-2), ("holomorphic", 3, 5e-2), ("holomorphic", 4, 1e-1)],
+)
+@pytest.mark.parametrize("sign", [1, -1])
+def test_leading_bias_is_the_bias_at_small_nudging(network, correction, cost_on, estimator, points, nudging, sign):
+    model = network(4, 0.4, 0.0, 12)
+    reading = {"correction": correction, "cost_on": cost_on}
+    asked = {"nudging": sign * nudging, "estimator": estimator, "points": points, **reading}
+    estimate, exact = equilibrium_gradient(model, COST, **asked), implicit_gradient(model, COST, **reading)
+    for found, stated, lead in zip(estimate, exact, leading_bias(model, COST, **asked), strict=True):
+        assert np.abs(found - stated - lead).max() < 0.02 * np.abs(lead).max()
+
+
+@pytest.mark.parametrize(("estimator", "factor"), [("one-sided", -2.0), ("symmetric", 4.0), ("holomorphic", 32.0)])
+def test_leading_bias_is_a_power_of_the_nudging(network, estimator, factor):
+    model = network(4, 0.4, 0.7, 3)
+    one, other = (leading_bias(model, COST, nudging=nudging, estimator=estimator, points=5) for nudging in (0.1, -0.2))
+    for small, large in zip(one, other, strict=True):
+        np.testing.assert_allclose(large, factor * small, rtol=1e-9, atol=1e-18)
+
+
+def test_leading_bias_follows_the_start():
+    model, begin = Model([[0, 8.0], [8.0, 0]], [-4.0, -4.0]), [0.0, 0.0]
+    cost, asked = QuadraticCost([0], [0.25]), {"nudging": 1e-3, "estimator": "symmetric", "start": [0.0, 0.0]}
+    bias = equilibrium_gradient(model, cost, **asked).bias - implicit_gradient(model, cost, start=begin).bias
+    np.testing.assert_allclose(leading_bias(model, cost, **asked).bias, bias, rtol=1e-2, atol=1e-12)
+
+
+def test_leading_bias_refuses_what_the_estimator_refuses():
+    model = Model([[0, 1.0], [1.0, 0]], [0.0, 0.0])
+    for bad, message in (
+        ({"nudging": 0.0}, "nudging must be"),
+        ({"nudging": 0.1, "estimator": "central"}, "estimator must be one of"),
+        ({"nudging": 0.1, "estimator": "holomorphic", "points": 1}, "points must be at least 2"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            leading_bias(model, QuadraticCost([0], [0.5]), **bad)

@@ -23,6 +23,7 @@ from meanfield.derivations import (
     entropy,
     field,
     leaky,
+    nudged,
     plasticity,
     plefka,
     response,
@@ -512,3 +513,46 @@ def test_objective_terms_are_those_of_a_coin():
     assert np.isclose((one_sided + opposite) / 2, p + terms[1] + terms[3], rtol=0, atol=1e-12)
     # no term is negligible at this accuracy
     assert min(np.abs(terms)) > 1e-11
+
+
+# ---- the nudged fixed point
+
+
+def nudged_unit(slope: float, offset: float, bias: float, temperature: float):
+    """β ↦ m of m = σ((b − β(slope·m + offset))/T), to 30 digits."""
+
+    def solve(nudge):
+        def miss(mean):
+            return mean - 1 / (1 + mpmath.exp(-(bias - nudge * (slope * mean + offset)) / temperature))
+
+        return mpmath.findroot(miss, 0.5)
+
+    return solve
+
+
+@pytest.mark.parametrize(("slope", "offset"), [(1.0, -0.9), (0.0, -0.4), (1.0, -0.1)])
+@pytest.mark.parametrize("temperature", [1.0, 0.6])
+def test_response_sources_are_the_derivatives_of_a_nudged_unit(slope, offset, temperature):
+    # without couplings (I − VJ/T) m^(n) is m^(n) itself
+    with mpmath.workdps(30):
+        unit = nudged_unit(slope, offset, 0.3, temperature)
+        mean, first, second, third = (float(value) for value in mpmath.taylor(unit, 0, 3))
+    second, third = 2 * second, 6 * third
+    moved = equations.force_first(mean, slope, offset)
+    bent = equations.force_second(first, slope)
+    assert np.isclose(equations.first_response_source(mean, slope, offset, temperature), first, rtol=1e-9)
+    assert np.isclose(equations.second_response_source(mean, first, moved, slope, temperature), second, rtol=1e-9)
+    assert np.isclose(equations.third_response_source(mean, second, moved, bent, slope, temperature), third, rtol=1e-9)
+
+
+def test_response_sources_are_the_chain_rule_with_the_force_in_place_of_the_top_field():
+    slopes = {
+        n: getattr(activation, name).subs(symbols.probability, symbols.mean_activity)
+        for n, name in ((1, "firing_slope"), (2, "firing_curvature"), (3, "firing_third"))
+    }
+    first, second = symbols.field_first, symbols.field_second
+    assert vanishes(nudged.first_response_source - slopes[1] * nudged.force(1))
+    assert vanishes(nudged.second_response_source - slopes[2] * first**2 - slopes[1] * nudged.force(2))
+    crossed = 3 * slopes[2] * first * second
+    assert vanishes(nudged.third_response_source - slopes[3] * first**3 - crossed - slopes[1] * nudged.force(3))
+    assert vanishes(nudged.force(3) + 3 * symbols.slope * symbols.activity_second)

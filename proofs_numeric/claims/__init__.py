@@ -2,13 +2,16 @@
 
 from proofs_numeric.claims import (
     backpropagation,
+    convolution,
     exact_gradients,
     gradient_error,
     learning,
+    locality,
     mean_field,
     nudging,
     optimal_nudging,
     partition_zeros,
+    plasticity,
     sampling,
     smoothing,
     tracking,
@@ -17,13 +20,16 @@ from proofs_numeric.claims import (
 
 __all__ = [
     "backpropagation",
+    "convolution",
     "exact_gradients",
     "gradient_error",
     "learning",
+    "locality",
     "mean_field",
     "nudging",
     "optimal_nudging",
     "partition_zeros",
+    "plasticity",
     "sampling",
     "smoothing",
     "tracking",

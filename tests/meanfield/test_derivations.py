@@ -450,6 +450,23 @@ def test_slow_trace_noise_is_half_the_linear_response():
 # ---- plasticity
 
 
+@pytest.mark.parametrize(("i", "j"), [(0, 1), (2, 0), (1, 3)])
+def test_the_update_of_a_coupling_is_the_difference_of_its_own_product(i, j):
+    whole = symbols.net(4)
+    update = plasticity.coupling_update(whole, i, j)
+    own = (whole.states[i] * whole.states[j] - whole.means[i] * whole.means[j]) / symbols.nudging
+    assert vanishes(update - own)
+    assert plasticity.foreign_symbols(whole, i, j) == set()
+
+
+def test_foreign_symbols_finds_a_neighbour_that_shares_the_parameter():
+    whole = symbols.net(3)
+    shared = sp.Matrix(whole.couplings)
+    shared[0, 2] = shared[2, 0] = whole.couplings[0, 1]
+    tied = symbols.Net(whole.states, whole.means, whole.biases, shared)
+    assert plasticity.foreign_symbols(tied, 0, 1) == {whole.states[2], whole.means[2]}
+
+
 def test_midpoint_sums_are_the_change_of_the_product_and_left_point_sums_miss_the_crossed_steps():
     assert vanishes(plasticity.midpoint_change - plasticity.product_change)
     crossed = (symbols.drive - symbols.trace) * (symbols.neighbour_drive - symbols.neighbour_trace)

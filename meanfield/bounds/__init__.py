@@ -1,6 +1,7 @@
 """Every closed-form bound, with its hypotheses tested before it answers.
 
-Main results, by module: gibbs (the spikes' laws), leaky (leaky spikes), gradients (mean-field against exact ones), holomorphy
+Main results, by module: gibbs (the spikes' laws), leaky (leaky spikes), local
+(spikes in a ball about a fixed point), gradients (mean-field against exact ones), holomorphy
 (radii in the nudging), nudging (finite nudging), spike_nudging (under the spikes' laws), relaxation (finite nudging, step by
 step), smoothing (the loss landscape), variance (coupled phases).
 
@@ -23,6 +24,13 @@ from meanfield.bounds.leaky import (
     leaky_mean_error,
     leaky_tracking,
 )
+from meanfield.bounds.local import (
+    LocalContraction,
+    exit_probability,
+    local_contraction,
+    local_mean_error,
+    local_tracking,
+)
 from meanfield.bounds.nudging import estimator_bias, local_estimator_bias
 from meanfield.bounds.relaxation import relaxation_error
 from meanfield.bounds.smoothing import (
@@ -39,6 +47,7 @@ from meanfield.bounds.variance import coupled_second_moment, coupled_variance, s
 __all__ = [
     "Cumulants",
     "Enclosure",
+    "LocalContraction",
     "best_leak",
     "coupled_second_moment",
     "coupled_variance",
@@ -46,6 +55,7 @@ __all__ = [
     "descent",
     "drift_lag",
     "estimator_bias",
+    "exit_probability",
     "gibbs_cumulants",
     "gibbs_gradient",
     "gibbs_loss_curvature",
@@ -61,9 +71,12 @@ __all__ = [
     "leaky_tracking",
     "little_covariance",
     "little_mean_error",
+    "local_contraction",
     "local_estimator_bias",
     "local_gradient_error",
     "local_holomorphy_radius",
+    "local_mean_error",
+    "local_tracking",
     "loss_curvature",
     "mixing_sweeps",
     "objective_gap",

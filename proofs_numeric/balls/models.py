@@ -1,6 +1,7 @@
 """A model in balls, and the exact laws of small ones: Gibbs', Little's, product laws, and leaky spikes.
 
-Main results: BallModel, law, Law, cost_gradient (thm:C5), free_energy (thm:A2), leaky_moments (thm:B4, thm:B5).
+Main results: BallModel, law, Law, cost_gradient (thm:C5), free_energy (thm:A2), leaky_histories, leaky_moments (thm:B4,
+thm:B5).
 """
 
 from __future__ import annotations
@@ -144,8 +145,13 @@ def _neg_entropy(chance: Any) -> Any:
     return arb(0) if chance.is_zero() else chance * chance.log()
 
 
-def leaky_moments(model: Model, *, leak: float, steps: int, start: Balls) -> Iterator[tuple[Balls, Balls, Balls]]:
-    """(E s_t, Cov s_t, m_t) for t = 1 … steps of leaky spikes and of deterministic EP, by all spike histories, K = 1."""
+def leaky_histories(
+    model: Model, *, leak: float, steps: int, start: Balls
+) -> Iterator[tuple[Balls, Balls, Balls, np.ndarray]]:
+    """(s_t, probabilities, m_t, places of the histories one step shorter) over all spike histories, t = 1 … steps, K = 1.
+
+    s_t (histories, N): leaky spikes; m_t (N,): deterministic EP from the same start.
+    """
     _check_size(model)
     if 2 ** (model.size * steps) > MOST_HISTORIES:
         raise ValueError(f"2^(N steps) must be at most {MOST_HISTORIES}, got N = {model.size} and steps = {steps}")
@@ -153,10 +159,17 @@ def leaky_moments(model: Model, *, leak: float, steps: int, start: Balls) -> Ite
     spikes = exact(all_states(model.size))
     traces, weights, rates = start[None, :], exact(np.ones(1)), start
     for _ in range(steps):
+        parents = np.repeat(np.arange(len(traces)), len(spikes))
         chance = balls.probability(traces)[:, None, :]
         weights = (weights[:, None] * np.prod(spikes * chance + (1 - spikes) * (1 - chance), axis=2)).ravel()
         traces = ((1 - epsilon) * traces[:, None, :] + epsilon * spikes).reshape(-1, model.size)
         rates = (1 - epsilon) * rates + epsilon * balls.probability(rates)
+        yield traces, weights, rates, parents
+
+
+def leaky_moments(model: Model, *, leak: float, steps: int, start: Balls) -> Iterator[tuple[Balls, Balls, Balls]]:
+    """(E s_t, Cov s_t, m_t) for t = 1 … steps of leaky spikes and of deterministic EP, by all spike histories, K = 1."""
+    for traces, weights, rates, _ in leaky_histories(model, leak=leak, steps=steps, start=start):
         mean = weights @ traces
         centred = traces - mean
         yield mean, (centred * weights[:, None]).T @ centred, rates

@@ -188,7 +188,7 @@ def leaky_map_contracts(
 
 def norm(vector: Balls) -> Any:
     """‖·‖₂."""
-    return squared(vector).sum().sqrt()
+    return squared(vector).sum().nonnegative_part().sqrt()
 
 
 @rigorous("A5b", domain=small("A5b"), falsifiers=falsifiers("A5b", "constant × 0.9"))

@@ -9,7 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proofs_numeric.instances import FIELDS, NORMS, SHAPES, random_cost, random_model, scaled_to
+from proofs_numeric.instances import (
+    FIELDS,
+    NORMS,
+    SHAPES,
+    Interval,
+    model_scalars,
+    random_cost,
+    random_model,
+    scaled_to,
+)
 
 
 @pytest.mark.parametrize("norm", NORMS)
@@ -65,3 +74,110 @@ def test_random_costs_have_any_number_of_outputs_and_any_target() -> None:
     assert targets.min() < 0.05
     assert targets.max() > 0.95
     assert random_cost(4, 7).target.tolist() == random_cost(4, 7).target.tolist()
+
+
+def test_domains_are_as_wide_as_they_say() -> None:
+    domain = model_scalars(7, smallest=2)
+    assert list(domain) == ["size", "gain", "log_temperature", "shape", "field", "seed"]
+    assert domain["size"] == (2, 7, True)
+    assert domain["gain"] == (0.02, 0.98, False)
+    assert domain["log_temperature"] == (-math.log(1000), math.log(1000), False)
+    assert domain["shape"] == (0, len(SHAPES) - 1, True)
+    assert domain["field"] == (0, 4, True)
+    assert domain["seed"] == (0, 2147483647, True)
+    assert model_scalars(3)["size"] == (1, 3, True)
+    assert model_scalars(3, gain=Interval(0.1, 2.0))["gain"] == (0.1, 2.0, False)
+
+
+def test_draws_are_uniform_to_both_ends() -> None:
+    generator = np.random.default_rng(0)
+    whole = [Interval(2, 4, integer=True).draw(generator) for _ in range(60)]
+    assert set(whole) == {2, 3, 4}
+    assert all(isinstance(value, int) for value in whole)
+    real = [Interval(2, 4).draw(generator) for _ in range(60)]
+    assert 2 <= min(real) < 2.3
+    assert 3.7 < max(real) <= 4
+    assert len(set(real)) == 60
+
+
+@pytest.mark.parametrize("field", range(5))
+def test_fields_are_normal_in_units_of_the_temperature(field: int) -> None:
+    scalars = {"size": 4, "gain": 0.5, "log_temperature": 1.5, "shape": 4, "seed": 3}
+    model = random_model("absolute", field=field, **scalars)
+    centred = random_model("absolute", field=0, **scalars)
+    generator = np.random.default_rng(3)
+    SHAPES[4](4, generator)
+    strength = (0.0, 0.3, 1.0, 3.0, 30.0)[field]
+    np.testing.assert_allclose((model.bias - centred.bias) / model.temperature, strength * generator.normal(size=4))
+
+
+def test_costs_are_on_every_number_of_outputs_with_targets_of_their_own() -> None:
+    costs = [random_cost(4, seed) for seed in range(80)]
+    assert {len(cost.outputs) for cost in costs} == {1, 2, 3, 4}
+    assert {int(unit) for cost in costs for unit in cost.outputs} == {0, 1, 2, 3}
+    assert all((cost.target >= 0).all() and (cost.target <= 1).all() for cost in costs)
+    # another stream of the seed than the network's own
+    generator = np.random.default_rng([5, 2])
+    outputs = generator.permutation(4)[: generator.integers(1, 5)]
+    np.testing.assert_array_equal(random_cost(4, 5).outputs, outputs)
+    np.testing.assert_array_equal(random_cost(4, 5).target, generator.uniform(size=outputs.size))
+
+
+def test_a_pattern_without_couplings_is_left_as_it_is() -> None:
+    assert not scaled_to(np.zeros((3, 3)), "dobrushin", 0.5).any()
+    assert scaled_to(-np.ones((2, 2)) + np.eye(2), "largest", 0.5)[0, 1] == pytest.approx(-0.5)
+    assert (scaled_to(-(np.ones((3, 3)) - np.eye(3)), "curvature", 0.5) < 0).all(
+        axis=None, where=~np.eye(3, dtype=bool)
+    )
+
+
+def test_shapes_are_what_they_are_named() -> None:
+    (
+        ferromagnet,
+        uniform,
+        star,
+        layers,
+        dense,
+        again,
+        mixed_layers,
+        antiferromagnet,
+        negative_star,
+        chain,
+        islands,
+        none,
+    ) = (shape(6, np.random.default_rng(1)) for shape in SHAPES)
+    off = ~np.eye(6, dtype=bool)
+    for matrix in (
+        ferromagnet,
+        uniform,
+        star,
+        layers,
+        dense,
+        again,
+        mixed_layers,
+        antiferromagnet,
+        chain,
+        islands,
+        none,
+    ):
+        np.testing.assert_array_equal(matrix, matrix.T)
+        assert not np.diagonal(matrix).any()
+    assert (ferromagnet[off] > 0).all()
+    assert (uniform[off] == 1).all()
+    assert ((star[0, 1:] >= 0.5) & (star[0, 1:] <= 1.5)).all()
+    assert not star[1:, 1:].any()
+    assert (layers[:3, 3:] > 0).all()
+    assert not layers[:3, :3].any()
+    assert not layers[3:, 3:].any()
+    assert (dense[off] < 0).any()
+    assert (dense[off] > 0).any()
+    assert not mixed_layers[:3, :3].any()
+    assert (mixed_layers[:3, 3:] < 0).any()
+    assert (antiferromagnet[off] < 0).all()
+    np.testing.assert_array_equal(negative_star, -star)
+    assert ((np.diagonal(chain, 1) >= 0.5) & (np.diagonal(chain, 1) <= 1.5)).all()
+    assert np.count_nonzero(chain) == 10
+    assert not islands[:3, 3:].any()
+    assert islands[:3, :3][off[:3, :3]].all()
+    assert islands[3:, 3:][off[:3, :3]].all()
+    assert not none.any()

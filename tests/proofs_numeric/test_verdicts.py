@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.stats import beta
+from scipy.stats import t as student
 
-from proofs_numeric.verdicts import average_interval, decide_below, exponent_interval, ledger, mean_interval
+from proofs_numeric.verdicts import Bracket, average_interval, decide_below, exponent_interval, ledger, mean_interval
 
 NULLS = 20_000
 # of the whole file, shared among at most so many comparisons of a rate with its alpha
@@ -126,3 +127,69 @@ def test_values_outside_their_range_are_refused() -> None:
 def test_scales_out_of_progression_are_refused() -> None:
     with pytest.raises(ValueError, match="geometric progression"):
         exponent_interval([1, 2, 3, 4], [1, 2, 3, 4])
+
+
+def test_more_samples_continue_where_the_first_ended() -> None:
+    asked = []
+
+    def draw(first: int, count: int) -> list[int]:
+        asked.append((first, count))
+        return [0, 1] * (count // 2)
+
+    decision = decide_below(draw, 0.5, smallest=0.0, largest=1.0, alpha=0.1)
+    assert asked == [(0, 1000), (1000, 3000), (4000, 12_000), (16_000, 48_000), (64_000, 192_000)]
+    assert (decision.verdict, decision.n) == ("undecided", 256_000)
+    half = decision.interval.high - 0.5
+    # √ of the number of samples: a gap as small as the least one allowed asks for (half / 1e-12)² times as many
+    assert decision.enough == pytest.approx(256_000 * (half / 1e-12) ** 2, rel=1e-9)
+
+
+def test_a_verdict_needs_the_whole_interval_on_one_side() -> None:
+    values = np.tile([0.0, 1.0], 50)
+    interval = mean_interval(values, smallest=0.0, largest=1.0, alpha=0.05)
+    arguments = {"smallest": 0.0, "largest": 1.0, "alpha": 0.1, "first": 100, "most": 100}
+    verdicts = [
+        decide_below(lambda first, count: values, bound, **arguments).verdict
+        for bound in (interval.high, np.nextafter(interval.high, 0), interval.low, np.nextafter(interval.low, 0))
+    ]
+    assert verdicts == ["holds", "undecided", "undecided", "violated"]
+
+
+def test_the_interval_is_empirical_bernsteins() -> None:
+    values, alpha = np.array([0.1, 0.5, 0.2, 0.9]), 0.03
+    log = np.log(4 / alpha)
+    width = np.sqrt(2 * values.var(ddof=1) * log / 4) + 7 * 2.0 * log / (3 * 3)
+    interval = mean_interval(values, smallest=-1.0, largest=1.0, alpha=alpha)
+    assert interval == pytest.approx((values.mean() - width, values.mean() + width))
+    with pytest.raises(ValueError, match="an interval needs at least 2 values, got 1"):
+        mean_interval([0.5], smallest=0.0, largest=1.0, alpha=0.1)
+    for outside in (-0.5, 1.5):
+        with pytest.raises(ValueError, match=r"values must lie in \[0.0, 1.0\], got "):
+            mean_interval([0.5, outside], smallest=0.0, largest=1.0, alpha=0.1)
+    mean_interval([0.0, 1.0], smallest=0.0, largest=1.0, alpha=0.1)
+
+
+@pytest.mark.parametrize("alpha", [0.05, 1e-12])
+def test_the_average_interval_is_students(alpha: float) -> None:
+    values = np.array([0.1, 0.5, 0.2, 0.9, -0.4])
+    width = student.isf(alpha / 2, 4) * values.std(ddof=1) / np.sqrt(5)
+    assert average_interval(values, alpha=alpha) == pytest.approx((values.mean() - width, values.mean() + width))
+
+
+def test_the_distance_to_a_bracket_is_zero_inside_and_grows_outside() -> None:
+    bracket = Bracket(1.0, 2.0)
+    assert [bracket.distance(value) for value in (0.5, 1.0, 1.5, 2.0, 2.25)] == [0.5, 0.0, 0.0, 0.0, 0.25]
+
+
+def test_an_exponent_interval_is_three_times_the_last_change_and_at_least_a_hundredth() -> None:
+    scales = 2.0 ** -np.arange(2, 6)
+    exact = exponent_interval(scales, scales**1.5)
+    assert exact == pytest.approx((1.49, 1.51))
+    values = scales**1.5 * (1 + 3 * scales + 5 * scales**2)
+    slopes = np.diff(np.log(values)) / np.diff(np.log(scales))
+    last, before = 2 * slopes[2] - slopes[1], 2 * slopes[1] - slopes[0]
+    width = 3 * abs(last - before)
+    assert width > 0.01
+    assert exponent_interval(scales, values) == pytest.approx((last - width, last + width))
+    with pytest.raises(ValueError, match="an exponent needs at least 4 scales, got 3"):
+        exponent_interval(scales[:3], scales[:3])

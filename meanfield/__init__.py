@@ -1,6 +1,7 @@
 """Theory of stochastic equilibrium propagation: what can be written down."""
 
 from meanfield import bounds
+from meanfield.gradient_bias import leading_gradient_bias
 from meanfield.learning_rule import equilibrium_gradient, leading_bias
 from meanfield.model import Gradient, HypothesisError, Model, QuadraticCost
 from meanfield.response import contraction_rate, implicit_gradient, linear_noise, susceptibility
@@ -23,6 +24,7 @@ __all__ = [
     "free_energy",
     "implicit_gradient",
     "leading_bias",
+    "leading_gradient_bias",
     "linear_noise",
     "susceptibility",
 ]

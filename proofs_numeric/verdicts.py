@@ -1,6 +1,6 @@
 """Error-controlled statistics: what may be said of a quantity that was sampled, or of an exponent that was fitted.
 
-Main results: decide_below, mean_interval, average_interval, exponent_interval, FALSE_ALARMS, ledger.
+Main results: decide_below, mean_interval, average_interval, exponent_interval, limit_miss, FALSE_ALARMS, ledger.
 
 Every statistical verdict is told its alpha, the probability of a false alarm that it may spend; Claim.alpha hands out shares of
 FALSE_ALARMS, and `ledger` adds up what was spent.
@@ -139,3 +139,21 @@ def exponent_interval(scales: ArrayLike, values: ArrayLike) -> Bracket:
     extrapolated = (ratio * slopes[1:] - slopes[:-1]) / (ratio - 1)
     width = max(3 * abs(extrapolated[-1] - extrapolated[-2]), 0.01)
     return Bracket(float(extrapolated[-1] - width), float(extrapolated[-1] + width))
+
+
+def limit_miss(ratios: ArrayLike, limit: float, *, rounding: float = 0.0) -> float:
+    """How far noise-free ratios, their scale halved each time, tend past `limit`, relative to it; 0 within the estimate's error.
+
+    The limit is extrapolated twice (Richardson, errors of first and second order in the scale) and given up to three times
+    its last change, or an eighth of the change before where that is more (errors of third order shrink eightfold), and 1e-6
+    of the limit: an a-posteriori estimate of the truncation error, not a statistical statement. rounding: what floating point
+    may add to a ratio, which the two extrapolations multiply by at most 5.
+    """
+    values = np.asarray(ratios, dtype=np.float64)
+    if values.size < 5:
+        raise ValueError(f"a limit needs at least 5 ratios, got {values.size}")
+    first = 2 * values[1:] - values[:-1]
+    second = (4 * first[1:] - first[:-1]) / 3
+    changes = np.abs(np.diff(second))
+    uncertainty = 3 * max(changes[-1], changes[-2] / 8) + 1e-6 * abs(limit) + 5 * rounding
+    return max(0.0, abs(second[-1] - limit) - uncertainty) / abs(limit)

@@ -22,6 +22,7 @@ from dynamics.crnn.architecture import Architecture
 from dynamics.forces import cost_force
 from dynamics.kernel import kernel
 from dynamics.philox import uniforms
+from meanfield.equations import activity_variance, onsager_field
 from meanfield.model import FloatArray, Model
 from meanfield.solve import ConvergenceError
 
@@ -203,6 +204,19 @@ class Network:
             self.start(len(images)), self.constants(images), steps=steps, window=window, spiking=spiking
         )
         return averages[:, self.architecture.places[-1]]
+
+    def onsager_field(self, means: FloatArray) -> FloatArray:
+        """½(1 − 2m) ∘ (J∘J)v/T, what Onsager adds to the field of the free units with means m: both (B, units).
+
+        Layer by layer with the squared weights of the field's own synapses, each reading v = m(1 − m) of the unit it comes
+        from; clamped inputs have none. Equal to the Model's of as_model (thm:C7b).
+        """
+        layers, upward, downward = self._wiring
+        variances, nothing = activity_variance(means), np.zeros(self.architecture.units)
+        spread = np.empty_like(variances)
+        for variance, field in zip(variances, spread, strict=True):
+            local_field(variance, nothing, layers, upward**2, downward**2, field)
+        return onsager_field(means, spread, self.temperature)
 
     @cached_property
     def couplings(self) -> FloatArray:

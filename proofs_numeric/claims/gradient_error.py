@@ -1,4 +1,4 @@
-"""Family C, the mean-field gradient against the exact Gibbs gradient: its bias, and what Onsager's term removes of it.
+"""Family C, the mean-field gradient against the exact Gibbs gradient: its bias.
 
 Main results: thm:C6, thm:C6b.
 """

@@ -28,7 +28,7 @@ from meanfield.response import contraction_rate
 from meanfield.solve import MultistabilityWarning, fixed_point, free_energy
 from proofs_numeric.claim import Evidence, Falsifier, claim
 from proofs_numeric.instances import Interval, model_scalars, random_cost
-from proofs_numeric.verdicts import exponent_interval
+from proofs_numeric.verdicts import exponent_interval, limit_miss
 
 EPS = float(np.finfo(float).eps)
 # J_12 = −8, b = 4: λ⁻ = 8, and the in-phase mode is the one that descends slowest.
@@ -439,21 +439,13 @@ def tap_orders(model: Model, seed: int, mutation: str | None = None) -> Evidence
     misses = [
         exponent_interval(scales, np.abs(naive_energy)).distance(2 + shift),
         exponent_interval(scales, np.abs(naive_means[:, unit])).distance(2 + shift),
-        _relative_miss(naive_energy / scales**2, coefficients[0]),
-        _relative_miss(naive_means[:, unit] / scales**2, coefficients[1][unit]),
+        limit_miss(naive_energy / scales**2, coefficients[0]),
+        limit_miss(naive_means[:, unit] / scales**2, coefficients[1][unit]),
         # at least order 3: a smaller fitted exponent is the failure
         max(0.0, 3 + shift - exponent_interval(scales[:5], np.abs(tap_energy[:5]) + 1e-300).high),
         max(0.0, 3 + shift - exponent_interval(scales[:5], np.linalg.norm(tap_means[:5], axis=1)).high),
     ]
     return Evidence(misses, 0.0)
-
-
-def _relative_miss(ratios: FloatArray, limit: float) -> float:
-    """How far the Richardson limit of ratios (scales halved) lies from `limit`, beyond three times its own change."""
-    first = 2 * ratios[1:] - ratios[:-1]
-    second = (4 * first[1:] - first[:-1]) / 3
-    uncertainty = 3 * abs(second[-1] - second[-2]) + 1e-6 * abs(limit)
-    return max(0.0, abs(second[-1] - limit) - uncertainty) / abs(limit)
 
 
 def _onsager_means(model: Model, factor: float) -> FloatArray:

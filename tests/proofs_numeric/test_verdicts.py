@@ -7,7 +7,15 @@ import pytest
 from scipy.stats import beta
 from scipy.stats import t as student
 
-from proofs_numeric.verdicts import Bracket, average_interval, decide_below, exponent_interval, ledger, mean_interval
+from proofs_numeric.verdicts import (
+    Bracket,
+    average_interval,
+    decide_below,
+    exponent_interval,
+    ledger,
+    limit_miss,
+    mean_interval,
+)
 
 NULLS = 20_000
 # of the whole file, shared among at most so many comparisons of a rate with its alpha
@@ -193,3 +201,26 @@ def test_an_exponent_interval_is_three_times_the_last_change_and_at_least_a_hund
     assert exponent_interval(scales, values) == pytest.approx((last - width, last + width))
     with pytest.raises(ValueError, match="an exponent needs at least 4 scales, got 3"):
         exponent_interval(scales[:3], scales[:3])
+
+
+@pytest.mark.exact
+def test_a_limit_with_errors_of_first_and_second_order_is_met_and_another_is_missed():
+    scales = 2.0 ** -np.arange(2, 8)
+    ratios = 3 + 0.7 * scales - 1.1 * scales**2
+    assert limit_miss(ratios, 3.0) == 0.0
+    assert limit_miss(ratios, 3.1) == pytest.approx(0.1 / 3.1, rel=1e-4)
+    assert limit_miss(ratios, 3.1, rounding=0.01) == pytest.approx(0.05 / 3.1, rel=1e-4)
+
+
+@pytest.mark.exact
+def test_a_limit_is_given_up_to_its_last_changes():
+    scales = 2.0 ** -np.arange(1, 6)
+    ratios = 1 + scales**3
+    # the extrapolations turn s³ into s³/8 at the scale s two halvings before: 8, 64 and 512 times the last s³
+    left, changes = 8 * scales[-1] ** 3, np.array([56, 448]) * scales[-1] ** 3
+    assert limit_miss(ratios, 2.0) == pytest.approx((1 - left - 3 * changes[0] - 2e-6) / 2, rel=1e-9)
+
+
+def test_a_limit_needs_five_ratios():
+    with pytest.raises(ValueError, match="a limit needs at least 5 ratios, got 4"):
+        limit_miss([1.0, 1.0, 1.0, 1.0], 1.0)

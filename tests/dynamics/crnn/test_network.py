@@ -108,3 +108,15 @@ def test_traces_and_probabilities_of_one_spiking_phase_obey_the_leak():
     )
     fields = [net.as_model(image).local_field(state) for image, state in zip(clamped, before, strict=True)]
     np.testing.assert_allclose(probabilities, 1 / (1 + np.exp(-np.array(fields) / net.temperature)), rtol=1e-12)
+
+
+@pytest.mark.exact
+def test_onsagers_field_layer_by_layer_is_the_models():
+    net = network()
+    clamped = images(net)
+    means = np.random.default_rng(3).random((len(clamped), net.architecture.units))
+    field = net.onsager_field(means)
+    for image, mean, found in zip(clamped, means, field, strict=True):
+        model = net.as_model(image)
+        spread = model.couplings**2 @ (mean * (1 - mean))
+        np.testing.assert_allclose(found, 0.5 * (1 - 2 * mean) * spread / net.temperature, rtol=1e-12)

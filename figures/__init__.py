@@ -10,6 +10,7 @@ NAMES = (
     "gradient_variance",
     "nudging_bias",
     "free_energy_descent",
+    "holomorphic_aliasing",
     "loss_smoothing",
     "claim_tightness",
     "digits_learning",

@@ -28,6 +28,7 @@ TINY = {
     "nudging_bias": {"size": 4, "shares": (0.05, 0.3, 0.9), "instances": 4},
     "gradient_variance": {"size": 5, "nudgings": (0.05, 0.1, 0.5), "leaks": (0.1, 0.4), "samples": 256},
     "free_energy_descent": {"size": 8, "steps": 15, "grid": 9},
+    "holomorphic_aliasing": {"size": 5, "nudgings": 9},
     "loss_smoothing": {"size": 5, "grid": 9, "temperatures": (0.05, 0.5, 2.0)},
     "claim_tightness": {"labels": ("A1", "A4", "B2", "D1"), "instances": 5},
     "digits_learning": {
@@ -113,6 +114,37 @@ def test_law_and_cost_bound_the_whole_residual(computed):
     for law, cost, both in zip(lines["law"], lines["cost"], lines["both"], strict=True):
         # ‖a − c‖ ≤ ‖a − b‖ + ‖b − c‖ with the law's part in its own unit, ‖b‖ ≤ (1 + cost)‖c‖
         assert both <= law * (1 + cost) + cost + 1e-12
+
+
+@pytest.mark.exact
+@pytest.mark.parametrize("system", ["gibbs", "mean_field"])
+def test_aliasing_has_the_order_of_the_points_and_the_predicted_coefficient(computed, system):
+    curves = computed("holomorphic_aliasing")[system]
+    for row in curves["rows"]:
+        assert row["exponent"]["low"] <= row["points"] <= row["exponent"]["high"]
+        resolved = [k for k, error in enumerate(row["error"]) if error > 1e-11]
+        leading = row["coefficient"] * curves["nudging"][resolved[0]] ** row["points"]
+        assert row["error"][resolved[0]] == pytest.approx(leading, rel=0.05)
+
+
+@pytest.mark.exact
+def test_more_points_help_inside_the_nearest_zero_and_not_beyond(computed):
+    data = computed("holomorphic_aliasing")
+    two, eight = (data["gibbs"]["rows"][place]["error"] for place in (0, -1))
+    for strength, few, many in zip(data["gibbs"]["nudging"], two, eight, strict=True):
+        if strength < 0.9 * data["nearest"]:
+            assert many < few
+    assert eight[-1] > 0.3 * min(data["beyond"]["error"][-10:])
+
+
+@pytest.mark.exact
+def test_the_certified_radius_is_the_modulus_of_the_first_zero_drawn(computed):
+    data = computed("holomorphic_aliasing")
+    assert data["certified"]["value"] == pytest.approx(data["nearest"], rel=1e-10)
+    assert data["certified"]["radius"] < 1e-12
+    assert math.hypot(*data["zeros"][0]) == pytest.approx(data["nearest"], rel=1e-9)
+    assert data["zero_free"] <= min(zero[1] for zero in data["zeros"])
+    assert data["holomorphy"] <= data["local_holomorphy"]
 
 
 @pytest.mark.statistical

@@ -143,8 +143,8 @@ def coupled_variance(
 class _Pair:
     """Two leaky runs under shared uniforms: how differences, slopes and bends pass from step to step (thm:C8).
 
-    transition G, influence A, drive g; smooth (G_β): G with the nudge's own slope, field_slope B/T, absolute |J|/T; noise ε²/K;
-    curvature ε∘k, tilt ε∘k∘wc/T, lean w ε∘ℓ∘o/T: what one step adds to H and to K for a function of slopes L, divided by L.
+    transition G, influence A, drive g; smooth (G_β): G with the nudge's own slope, field_slope B/T, absolute |J|/T; noise ε²/K,
+    common ε²ℓ/K; curvature ε∘k, tilt ε∘k∘wc/T, lean w ε∘ℓ∘o/T: what one step adds to H and to K, divided by the slopes L.
     """
 
     transition: FloatArray
@@ -152,6 +152,7 @@ class _Pair:
     influence: FloatArray
     drive: FloatArray
     noise: FloatArray
+    common: FloatArray
     leaks: FloatArray
     field_slope: FloatArray
     absolute: FloatArray
@@ -181,6 +182,7 @@ class _Pair:
             influence=steepest[:, None] * absolute,
             drive=steepest * gap,
             noise=leaks**2 / whole_number("copies", copies, 1),
+            common=leaks**2 / copies * steepest,
             leaks=leaks,
             field_slope=field_slope,
             absolute=absolute,
@@ -210,8 +212,8 @@ class _Pair:
         direct = np.einsum("pi,ij,pj->p", weights, spread, weights)
         shift, push, past = np.zeros_like(weights), self.leaks * self.drive, 0
         while past < MOST_STEPS if steps is None else past < steps:
-            bent = np.einsum("pij,jk,pik->pi", bends, second, bends) + 2 * (bends @ mean) * shift + shift**2
-            added = 0.25 * bent @ self.noise
+            bent = ((bends @ second) * bends).sum(axis=2) + 2 * (bends @ mean) * shift + shift**2
+            added = bent @ self.common
             common += added
             if steps is None and weights.max() < 1e-12 and (added <= np.finfo(float).eps * common).all():
                 break
@@ -219,7 +221,7 @@ class _Pair:
                 (shift + bends @ push) @ self.smooth + (weights * self.tilt) @ self.field_slope + weights * self.lean
             )
             bends = self.smooth.T @ bends @ self.transition
-            bends = bends + np.einsum("ij,pi,ik->pjk", self.field_slope, weights * self.curvature, self.absolute)
+            bends += self.field_slope.T @ ((weights * self.curvature)[:, :, None] * self.absolute)
             weights, past = weights @ self.smooth, past + 1
         return (np.sqrt(direct) + np.sqrt(common)) ** 2
 

@@ -125,7 +125,7 @@ def written_out(model, cost, nudging, leak, estimator, cost_on, copies, steps):
             for m in range(size):
                 row = bending[m]
                 common += (
-                    leaks[m] ** 2 / (4 * copies) * (row @ second @ row + 2 * (row @ mean) * tilt[m] + tilt[m] ** 2)
+                    leaks[m] ** 2 * slope[m] / copies * (row @ second @ row + 2 * (row @ mean) * tilt[m] + tilt[m] ** 2)
                 )
             tilt = (
                 smooth.T @ (tilt + bending @ (leaks * drive))

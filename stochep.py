@@ -14,7 +14,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import App, CycloptsError, Parameter
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from dynamics.crnn.train import Run, State
+    from figures.networks import Network
 
 FAILED, USAGE = 1, 2
 
@@ -245,11 +248,16 @@ def bias(
     size: int | None = None,
     samples: int = 16384,
     reference: str = "exact",
+    recommend: Annotated[bool, Parameter(negative=())] = False,
+    wanted: Annotated[float | None, Parameter(name="--error")] = None,
+    dynamics: str | None = None,
     seed: int = 0,
     json: Annotated[bool, Parameter(negative=())] = False,
     out: Path | None = None,
 ) -> int:  # fmt: skip
     """Error of every estimator's coupling gradient, relative to the Gibbs gradient of the cost on spikes.
+
+    With --recommend, what reaches a wanted error with the fewest relaxations instead.
 
     Parameters
     ----------
@@ -268,6 +276,12 @@ def bias(
         Independent replicas of a sampled estimate.
     reference
         exact, by enumeration, for at most 24 units; sampled, the three-factor estimate from many samples.
+    recommend
+        Recommend estimator, nudging and samples at each temperature, from theory and a pilot run; no figure.
+    wanted
+        With --recommend: the wanted error, relative to the gradient's norm, 0.1 unless given.
+    dynamics
+        With --recommend: glauber (the default), block or leaky.
     seed
         Of the random couplings and of all sampling.
     json
@@ -276,18 +290,25 @@ def bias(
         A folder to write bias.pdf, bias.png and bias.json to.
     """
     import msgspec
-    from rich.console import Console
 
     from dynamics.provenance import make_writable, provenance
     from figures import bias_study, networks, page
 
     try:
+        if not recommend and (wanted is not None or dynamics is not None):
+            return _refuse(f"--{'dynamics' if wanted is None else 'error'} is about a recommendation: add --recommend")
+        if recommend and out is not None:
+            return _refuse(
+                f"--recommend draws no figure: leave out --out {out}, or write the document with --json > FILE"
+            )
         if couplings.endswith(".npz") or (couplings not in networks.FAMILIES and Path(couplings).exists()):
             network = networks.from_file(Path(couplings))
             if size not in (None, network.size):
                 return _refuse(f"--size {size} contradicts {couplings} of {network.size} units: leave it out")
         else:
             network = networks.family(couplings, 12 if size is None else size, seed)
+        if recommend:
+            return _advise(network, temperatures, 0.1 if wanted is None else wanted, dynamics or "glauber", seed, json)
         bias_study.checked(network, temperatures, nudgings, estimators, samples, reference)
         if out is not None:
             make_writable(out)
@@ -301,10 +322,7 @@ def bias(
     if json:
         print(msgspec.json.encode({**provenance(), **result}).decode())
     else:
-        lines = bias_study.table(result)
-        # a narrow pipe must not cut columns off
-        needed = Console(width=1000).measure(lines).maximum
-        Console(width=max(Console().width, needed)).print(lines)
+        _print_table(bias_study.table(result))
     if out is None:
         return 0
     try:
@@ -314,6 +332,35 @@ def bias(
         return FAILED
     print(*written, sep="\n", file=sys.stderr if json else sys.stdout)
     return 0
+
+
+def _advise(
+    network: Network, temperatures: tuple[float, ...], error: float, dynamics: str, seed: int, json: bool
+) -> int:
+    """`stochep bias --recommend` for a network."""
+    import msgspec
+
+    from dynamics.provenance import provenance
+    from figures import advice
+
+    advice.checked(network, temperatures, error, dynamics)
+    with _bar(f"recommendation for {network.name}, N = {network.size}") as report:
+        result = advice.compute(
+            network, temperatures=temperatures, error=error, dynamics=dynamics, seed=seed, report=report
+        )
+    if json:
+        print(msgspec.json.encode({**provenance(), **result}).decode())
+    else:
+        _print_table(advice.table(result))
+    return 0
+
+
+def _print_table(lines: Table) -> None:
+    from rich.console import Console
+
+    # a narrow pipe must not cut columns off
+    needed = Console(width=1000).measure(lines).maximum
+    Console(width=max(Console().width, needed)).print(lines)
 
 
 @app.command

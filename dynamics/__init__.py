@@ -8,6 +8,7 @@ from dynamics.exact_nudging import CostLaw, cost_law, exact_equilibrium_gradient
 from dynamics.exact_variance import coupled_variance_coefficient, stationary_estimator_moments, three_factor_variance
 from dynamics.partition_zeros import nearest_zero, partition_zeros
 from dynamics.phases import Samples, advance, relax, sample
+from dynamics.recommendation import Recommendation, recommend, recommendations
 from dynamics.transfer import StationaryMoments, leaky_stationary
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "Estimate",
     "EstimatorMoments",
     "ExactLaw",
+    "Recommendation",
     "Samples",
     "StationaryMoments",
     "advance",
@@ -34,6 +36,8 @@ __all__ = [
     "nearest_zero",
     "nudging_series",
     "partition_zeros",
+    "recommend",
+    "recommendations",
     "relax",
     "sample",
     "stationary_estimator_moments",

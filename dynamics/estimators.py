@@ -130,6 +130,7 @@ def _check_start(estimator: str, coupled: bool, warm: bool) -> None:
 
 
 def phase_sweeps(name: str, value: int | None, setting: Setting, nudging: float = 0.0) -> int:
+    """`value` where given, else the sweeps after which a phase is proven to have mixed (thm:B3, thm:B5), else ValueError."""
     if value is not None:
         return whole_number(name, value, 1)
     slope = float(np.abs(setting.slope).max())

@@ -9,6 +9,7 @@ NAMES = (
     "mean_field_error",
     "gradient_variance",
     "nudging_bias",
+    "optimal_nudging",
     "free_energy_descent",
     "holomorphic_aliasing",
     "loss_smoothing",

@@ -168,3 +168,56 @@ def test_figures_prints_the_paths_it_wrote(capsys, tmp_path):
     assert streams.out.split() == [str(tmp_path / f"free_energy_descent.{kind}") for kind in ("pdf", "png", "json")]
     assert "free_energy_descent" in streams.err
     assert all((tmp_path / f"free_energy_descent.{kind}").stat().st_size > 0 for kind in ("pdf", "png", "json"))
+
+
+ADVICE = ["bias", "--recommend", "--size", "4", "--temperatures", "2", "--error", "0.3"]
+
+
+def test_a_recommendation_reaches_the_wanted_error_in_the_document_and_the_table(capsys):
+    assert stochep.run([*ADVICE, "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    first = result["rows"][0]
+    assert [row["recommended"] for row in result["rows"]] == [True] + [False] * (len(result["rows"]) - 1)
+    assert first["relaxations"] == min(row["relaxations"] for row in result["rows"])
+    assert (result["error"], result["dynamics"], first["temperature"], first["error"]) == (0.3, "glauber", 2.0, 0.3)
+    assert first["predicted_bias"] + 1.96 * first["predicted_noise"] <= 0.301
+    assert stochep.run(ADVICE) == 0
+    streams = capsys.readouterr()
+    assert f"▸ {first['estimator']}" in streams.out
+    assert str(first["samples"]) in streams.out
+    assert "done" in streams.err
+
+
+def test_a_temperature_without_a_way_is_a_row_with_the_reason(capsys, network_file):
+    couplings = np.array([[0.0, 1.0, 0.0], [1.0, 0.0, 1.0], [0.0, 1.0, 0.0]])
+    path = network_file(couplings=couplings, bias=np.array([0.0, 0.0, 40.0]))
+    options = ["--couplings", path, "--temperatures", "0.5", "30", "--error", "0.4"]
+    assert stochep.run(["bias", "--recommend", *options, "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    assert "lost in the noise" in rows[0]["note"]
+    assert rows[0]["temperature"] == 0.5
+    assert rows[1]["note"] is None
+    assert stochep.run(["bias", "--recommend", *options]) == 0
+    assert "lost in the noise" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--error", "0.1"], ["--error", "add --recommend"]),
+        (["--dynamics", "leaky"], ["--dynamics", "add --recommend"]),
+        (["--recommend", "--out", "somewhere"], ["--recommend", "leave out --out somewhere"]),
+        (["--recommend", "--temperatures", "-1"], ["temperature", "positive", "-1.0"]),
+    ],
+)
+def test_options_of_a_recommendation_are_refused_in_one_sentence(capsys, arguments, words):
+    sentence = refusal(capsys, "bias", *arguments)
+    assert all(word in sentence for word in words)
+
+
+@pytest.mark.parametrize("error", ["0", "1.5", "nan"])
+def test_a_wanted_error_that_means_nothing_is_refused(capsys, error):
+    assert stochep.run([*ADVICE[:-1], error]) == 2
+    streams = capsys.readouterr()
+    assert streams.out == ""
+    assert "error must be between 0 and 1" in streams.err

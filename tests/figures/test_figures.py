@@ -27,6 +27,7 @@ TINY = {
     "mean_field_error": {"sizes": (4, 8, 12), "instances": 3, "size": 6, "temperatures": (0.3, 1.0, 2.0, 8.0, 16.0, 32.0)},
     "nudging_bias": {"size": 4, "shares": (0.05, 0.3, 0.9), "instances": 4},
     "gradient_variance": {"size": 5, "nudgings": (0.05, 0.1, 0.5), "leaks": (0.1, 0.4), "samples": 256},
+    "optimal_nudging": {"nudgings": 9, "steps": 12, "sizes": (4, 6), "replicas": 128},
     "free_energy_descent": {"size": 8, "steps": 15, "grid": 9},
     "holomorphic_aliasing": {"size": 5, "nudgings": 9},
     "loss_smoothing": {"size": 5, "grid": 9, "temperatures": (0.05, 0.5, 2.0)},
@@ -52,6 +53,26 @@ def test_importing_a_figure_computes_and_draws_nothing():
     check = "import sys; import figures." + ", figures.".join(NAMES) + "; assert 'matplotlib.pyplot' not in sys.modules"
     finished = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, cwd=EXPERIMENTS.parent)
     assert (finished.returncode, finished.stdout, finished.stderr) == (0, "", "")
+
+
+@pytest.mark.exact
+def test_the_least_error_falls_with_the_powers_of_c9_and_coupling_lowers_it(computed):
+    data = computed("optimal_nudging")
+    for estimator, coupled, independent in (("symmetric", -4 / 5, -2 / 3), ("one-sided", -2 / 3, -1 / 2)):
+        errors = [np.array(data["optima"][f"{estimator}, {kind}"]["error"]) for kind in ("coupled", "independent")]
+        assert (errors[0][-3:] < errors[1][-3:]).all()
+        for values, exponent in zip(errors, (coupled, independent), strict=True):
+            assert slope(data["many"][-3:], values[-3:]) == pytest.approx(exponent, abs=0.07)
+
+
+@pytest.mark.exact
+def test_a_warm_start_gains_no_variance_and_probabilities_do(computed):
+    exact = computed("optimal_nudging")["exact"]
+    spikes, warm, chances = (
+        np.array(exact[name]["variance"]) for name in ("symmetric, independent", "warm start", "coupled, probabilities")
+    )
+    np.testing.assert_allclose(warm, spikes, rtol=1e-2)
+    assert (chances < np.array(exact["symmetric, coupled"]["variance"])).all()
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -250,7 +250,7 @@ def test_the_table_is_aligned_text() -> None:
     other = {**ROW, "label": "B10", "tightness": None, "sampled": [], "rigorous": None, "falsifier_refuted": False}
     assert table([ROW, other]).splitlines() == [
         "claim  means  verdict  tightness max  median  instances                   falsifiers     title",
-        "-" * 98,
+        "-" * 97,
         "B4     exact  holds    0.9877         0.5000  120 +3 sampled +7 rigorous  2 refuted      tracking",
         "B10    exact  holds    -              -       120                           2 NOT REFUTED  tracking",
     ]

@@ -252,7 +252,7 @@ def test_the_table_is_aligned_text() -> None:
         "claim  means  verdict  tightness max  median  instances                   falsifiers     title",
         "-" * 97,
         "B4     exact  holds    0.9877         0.5000  120 +3 sampled +7 rigorous  2 refuted      tracking",
-        "B10    exact  holds    -              -       120                           2 NOT REFUTED  tracking",
+        "B10    exact  holds    -              -       120                         2 NOT REFUTED  tracking",
     ]
 
 

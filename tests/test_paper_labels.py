@@ -24,6 +24,12 @@ def test_every_theorem_is_followed_by_its_proof() -> None:
     assert re.findall(r"<thm:(\w+)>\s*\n\s*#proof\[", TEXT) == re.findall(r"^\] <thm:(\w+)>", TEXT, flags=re.MULTILINE)
 
 
+def test_the_paper_includes_every_section() -> None:
+    main = (SECTIONS.parent / "main.typ").read_text(encoding="utf-8")
+    included = re.findall(r'^#include "sections/(\w+\.typ)"$', main, flags=re.MULTILINE)
+    assert sorted(included) == sorted(section.name for section in SECTIONS.glob("*.typ"))
+
+
 def test_labels_are_sorted_as_a_reader_counts() -> None:
     labels = list(CLAIMS)
     assert labels.index("B7") < labels.index("B7b") < labels.index("B8") < labels.index("B10")

@@ -128,7 +128,7 @@ def ep_theorem(model: Model, seed: int, mutation: str | None = None) -> Evidence
             strength = float(np.abs(model.couplings).sum(axis=1).max()) / model.temperature
             measured.append(np.abs(np.concatenate(misses)))
             # the fixed point is known to EPS · condition, its response through the derivative of (I − VJ/T)⁻¹
-            rounding.append(np.full(measured[-1].size, 100 * EPS * condition**3 * (1 + strength) ** 2))
+            rounding.append(np.full(measured[-1].size, 10 * EPS * condition**3 * (1 + strength) ** 2))
     return Evidence(np.concatenate(measured), 0.0, np.concatenate(rounding))
 
 

@@ -35,13 +35,13 @@ def test_estimator_bias_is_at_most_its_formula_at_every_height(
     model = network(size, gain, log_temperature, seed, norm="row")
     nudging = share * bounds.holomorphy_radius(model, COST)
     bound = bounds.estimator_bias(model, COST, nudging=-nudging, estimator=estimator, points=5)
+    closed = bounds.estimator_bias(model, COST, nudging=nudging, estimator=estimator, points=5, order=0)
     for y in np.linspace(0.05, 3.1, 60):
         modulus = 1.0 if y <= math.pi / 2 else 1 / math.sin(y)
         radius = model.temperature * (y - 2 * model.row_gain * math.tan(y / 2)) / modulus
         if radius > nudging * (1 + 1e-3):
             ratio = (nudging / radius) ** order
             assert 0 < bound <= modulus**2 / radius * ratio / (1 - ratio) * (1 + 1e-3)
-            closed = bounds.estimator_bias(model, COST, nudging=nudging, estimator=estimator, points=5, order=0)
             assert bound <= closed <= modulus**2 / radius * ratio / (1 - ratio) * (1 + 1e-3)
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from dynamics import advance, backpropagated_gradient, backpropagation_through_time, relax
 from dynamics.backpropagation import reversed_cycle
-from meanfield import Model, QuadraticCost, fixed_point, implicit_gradient
+from dynamics.crnn.convolution import average_pool_transposed, convolution_gradient, dense_twin
+from meanfield import Model, QuadraticCost, bounds, fixed_point, implicit_gradient
 
 pytestmark = pytest.mark.exact
 
@@ -172,6 +173,45 @@ def test_the_start_is_not_moved(model):
     advance(model, steps=3, start=start)
     backpropagated_gradient(model, COST, steps=3, start=start)
     assert np.array_equal(start, START)
+
+
+def test_a_shared_weights_nudged_phase_is_its_backpropagation():
+    """A convolution with pooling: EP's update of w from the images of two phases is BPTT's, summed over the dense twin's places."""
+    generator = np.random.default_rng(4)
+    shape, out, strength = (4, 3), (1, 1), 1e-3
+    weights = generator.normal(size=(2, 1, 3, 2))
+    twin = dense_twin(weights, shape=shape, pool=2, padding=0)
+    model = Model(twin.couplings, generator.normal(size=twin.size), 0.8)
+    inner = model.size - 2
+    cost = QuadraticCost([inner, inner + 1], [0.9, 0.3])
+    mean = fixed_point(model, method="newton").value
+    rows = np.zeros((2, model.size))
+    rows[0, inner:], rows[1, :inner] = 1.0, 0.7
+    for steps in (1, 2, 5):
+        truncated = backpropagation_through_time(
+            model, cost, steps=steps, leak=reversed_cycle(rows, model.size, steps), start=mean
+        ).truncated(steps)
+        ends = [
+            relax(model, steps=steps, leak=rows, start=mean, cost=cost, nudging=nudging)[-1]
+            for nudging in (strength, -strength)
+        ]
+        slopes = [
+            convolution_gradient(
+                end[None, :inner].reshape(1, 1, *shape),
+                average_pool_transposed(end[None, inner:].reshape(1, 2, *out), size=2, shape=(2, 2)),
+                kernel=(3, 2),
+            )
+            for end in ends
+        ]
+        update = (slopes[0] - slopes[1]) / (2 * strength)
+        error = bounds.relaxation_error(model, cost, nudging=strength, steps=steps, leak=rows).couplings
+        for index in np.ndindex(weights.shape):
+            unit = np.zeros(weights.shape)
+            unit[index] = 1.0
+            places = np.triu(dense_twin(unit, shape=shape, pool=2).couplings)
+            miss = abs(update[index] + (places * truncated.couplings).sum())
+            assert miss <= (places * error).sum() + 1e-12
+        assert np.abs(update).max() > 0.01 * (steps > 1)
 
 
 @LEAKS

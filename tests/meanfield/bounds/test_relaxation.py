@@ -118,12 +118,15 @@ def test_the_recursion_of_one_step_after_another():
     np.testing.assert_allclose(np.array(fourth)[:, 1], expected, rtol=1e-6)
 
 
+@pytest.mark.parametrize("strength", [0.3, 30.0])
 @pytest.mark.parametrize("estimator", ["one-sided", "symmetric"])
-def test_the_pair_bound_combines_the_derivatives_by_leibniz(network, estimator):
-    model, strength = network(3, 0.6, 0.0, 5), 0.3
+def test_the_pair_bound_combines_the_derivatives_by_leibniz(network, estimator, strength):
+    model = network(3, 0.6, 0.0, 5)
     mean = fixed_point(model, method="newton").value
     stated = bounds.relaxation_error(model, COST, nudging=-strength, steps=3, leak=0.5, estimator=estimator)
     U, W, Q = list(derivative_bounds(model, COST, mean, strength, 3, 0.5, "rates"))[-1]
+    # a strong nudge would push some unit beyond 1
+    assert (strength > 1) == ((mean + strength * U) > 1).any()
     top = np.minimum(1.0, mean + strength * U)
     for i, j in ((0, 1), (1, 2), (2, 0)):
         if estimator == "one-sided":

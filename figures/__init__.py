@@ -5,6 +5,7 @@ Main results: NAMES, the figures that `stochep figures` makes, each a module her
 
 NAMES = (
     "gradient_bias",
+    "gradient_error_bound",
     "tracking_error",
     "mean_field_error",
     "gradient_variance",

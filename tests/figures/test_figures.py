@@ -23,6 +23,10 @@ from figures import (
 EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
 TINY = {
     "gradient_bias": {"sizes": (4,), "temperatures": (2.0, 32.0), "fine": 11, "samples": 512, "leaks": (0.2, 0.8)},
+    "gradient_error_bound": {
+        "size": 4, "temperatures": (0.5, 1.0, 2.0, 4.0, 8.0, 16.0), "sizes": (2, 4), "gains": (0.1, 0.6),
+        "strengths": (0.2, 0.8, 3.0), "instances": 5,
+    },
     "tracking_error": {"size": 5, "leaks": (0.1, 0.8), "replicas": 800},
     "mean_field_error": {"sizes": (4, 8, 12), "instances": 3, "size": 6, "temperatures": (0.3, 1.0, 2.0, 8.0, 16.0, 32.0)},
     "nudging_bias": {"size": 4, "shares": (0.05, 0.3, 0.9), "instances": 4},
@@ -322,3 +326,30 @@ def test_exact_coefficients_make_the_bounds_on_the_bias_tighter(computed):
         assert all(0 < value <= 1 + 1e-6 for value in values)
     medians = [np.median(tightness[name]) for name in ("closed form", "leading coefficient", "16 coefficients")]
     assert medians == sorted(medians)
+
+
+@pytest.mark.exact
+def test_the_gradients_error_lies_under_its_two_bounds_and_the_local_one_is_the_tighter(computed):
+    data = computed("gradient_error_bound")
+    for row in data["against_temperature"] + data["against_size"]:
+        if row["absolute_gain"] < 1:
+            assert row["mean_field"] <= row["local"] <= row["apriori"]
+        else:
+            assert math.isnan(row["local"])
+    rows = data["against_temperature"][-3:]
+    for key, exponent in (("mean_field", -2), ("local", -2), ("onsager", -3)):
+        fitted = slope([row["temperature"] for row in rows], [row[key] for row in rows])
+        assert fitted == pytest.approx(exponent, abs=0.3), key
+    for rows in data["tightness"].values():
+        for row in rows:
+            assert 0 < row["apriori"]["value"] <= row["local"]["value"] <= 1 + 1e-9
+            assert row["local_entry"]["value"] <= row["local"]["value"]
+
+
+@pytest.mark.exact
+def test_onsagers_term_doubles_the_work_of_a_step_and_gains_most_where_couplings_are_weak(computed):
+    weak, middle, strong = computed("gradient_error_bound")["onsager"]
+    assert weak["ratio"]["value"] < middle["ratio"]["value"] < strong["ratio"]["high"]
+    assert weak["corrected"]["value"] >= 2 * weak["plain"]["value"]
+    assert weak["worse"] == weak["unsettled"] == 0.0
+    assert strong["unsettled"] > 0.5

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 import time
 import tomllib
@@ -82,6 +83,9 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="another seed, another sample")
     parser.add_argument("--sample", type=int, default=400, help="mutants of each package")
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument(
+        "--minutes", type=float, default=math.inf, help="stop each package then: what was run is a sample too"
+    )
     parser.add_argument("--packages", nargs="+", choices=PACKAGES, default=PACKAGES)
     parser.add_argument("--modules", nargs="+", default=[], help="look at these files only, and record nothing")
     parser.add_argument("--out", type=Path, default=Path("results/mutation.json"))
@@ -102,7 +106,7 @@ def main() -> int:
         population, sample = campaign.draw(package, options.seed, options.sample, options.modules)
         if not sample:
             continue
-        part = summary(campaign.run(sample), population, reasons)
+        part = summary(campaign.run(sample, 60 * options.minutes), population, reasons)
         record["packages"][package] = part
         enough &= part["killed_share"] >= LEAST_KILLED and part["lower_limit"] >= LEAST_LIMIT
         print(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import sys
 import time
@@ -41,7 +42,8 @@ class Campaign:
     def __init__(self, root: Path, processes: int) -> None:
         self.kept = root / KEPT
         # a copy that nobody edits meanwhile
-        self.root = Slot(root, self.kept / "clean").tree
+        self.clean = Slot(root, self.kept / "clean")
+        self.root = self.clean.tree
         self.slots = [Slot(root, self.kept / f"slot{k}") for k in range(processes)]
         self.baselines: dict[tuple[tuple[str, ...], bool], Baseline] = {}
         self.left_out: dict[str, str] = {}
@@ -60,21 +62,20 @@ class Campaign:
                 raise ValueError(f"{module} has no mutants: give it code, or leave it out as a module of imports")
             population += found
         sample = sorted(population, key=lambda mutant: mutant.rank(seed))[:size]
-        return Counter(mutant.path for mutant in population), sorted(
-            sample, key=lambda mutant: (mutant.path, mutant.first)
-        )
+        return Counter(mutant.path for mutant in population), sample
 
-    def run(self, sample: list[Mutant]) -> list[Result]:
-        """The outcome of each, progress on stderr."""
+    def run(self, sample: list[Mutant], seconds: float = math.inf) -> list[Result]:
+        """The outcome of each, progress on stderr; only of the first in the sample's order when the time is over."""
         done = {mutant: known for mutant in sample if (known := self._recall(mutant))}
         waiting = [mutant for mutant in sample if mutant not in done]
-        for module in dict.fromkeys(mutant.path for mutant in waiting):
-            self._baseline(module)
         free, running = list(self.slots), dict[int, _Running]()
         begin = last = time.monotonic()
         finished = 0
         total = len(waiting)
         while waiting or running:
+            if waiting and time.monotonic() - begin > seconds:
+                # those known from before count up to here only, lest the sample prefer them
+                sample, waiting = sample[: sample.index(waiting[0])], []
             while waiting and free:
                 mutant = waiting.pop(0)
                 baseline = self._baseline(mutant.path)
@@ -84,8 +85,8 @@ class Campaign:
                     finished += 1
                     continue
                 slot = free.pop()
-                seconds = sum(baseline.seconds[test] for test in tests)
-                running[slot.start(mutant, tests, seconds, self._compiled(mutant.path))] = _Running(slot, mutant)
+                cost = sum(baseline.seconds[test] for test in tests)
+                running[slot.start(mutant, tests, cost, self._compiled(mutant.path))] = _Running(slot, mutant)
             if running:
                 child, status = os.waitpid(-1, 0)
                 ended = running.pop(child)
@@ -130,7 +131,7 @@ class Campaign:
                 self.baselines[key] = Baseline(**json.loads(path.read_text()))
             else:
                 print(f"without a mutant: {', '.join(tests)}", file=sys.stderr, flush=True)
-                self.baselines[key] = self.slots[0].baseline(tests, compiled)
+                self.baselines[key] = self.clean.baseline(tests, compiled)
                 _write(path, asdict(self.baselines[key]))
             for test, why in self.baselines[key].left_out.items():
                 self.left_out[test] = f"{why}, {'with' if compiled else 'without'} the compiler"

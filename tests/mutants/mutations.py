@@ -3,12 +3,14 @@
 Main results: Mutant, mutants_of.
 
 mutmut skips every decorated function and all code outside functions; those are cosmic-ray's here: kernels, claims,
-properties, constants, decorators. Left out, because no test could or should notice, or because any would:
+properties, constants. Left out, because no test could or should notice, or because any would:
 
 - docstrings and annotations;
 - an operator replaced by one of another family (bitwise for arithmetic, `is` for `==`): on floats it raises or warns,
   which any test sees;
-- @kernel and its options, which are the identity without the compiler;
+- what stands in a decorator, as mutmut has it too: the domain, the number of instances and the falsifiers' networks of a
+  claim say where to look, not what is claimed; that a decorator is there at all is tested, but for @kernel, the identity
+  without the compiler;
 - what does not compile, and duplicates.
 """
 
@@ -26,6 +28,7 @@ import libcst
 from cosmic_ray.ast import ast_nodes, get_ast
 from cosmic_ray.operators.operator import Operator
 from cosmic_ray.operators.provider import OperatorProvider
+from cosmic_ray.operators.remove_decorator import RemoveDecorator
 from libcst.metadata import MetadataWrapper, WhitespaceInclusivePositionProvider
 from mutmut.mutation.file_mutation import create_mutations
 from parso.tree import NodeOrLeaf
@@ -169,7 +172,7 @@ def _cosmic_ray(source: str) -> Iterator[tuple[str, str]]:
     """cosmic-ray's mutations of every top-level statement, where mutmut has none."""
     tree = ast.parse(source)
     lines = source.splitlines(keepends=True)
-    annotated = _annotations(tree)
+    annotated, decorators = _annotations(tree), _decorators(tree)
     plain = [scope for scope in _scopes(tree) if scope.function and not scope.decorated]
     provider = OperatorProvider()
     operators = [provider[name]() for name in provider if name not in NEED_ARGUMENTS and _one_family(name)]
@@ -185,7 +188,9 @@ def _cosmic_ray(source: str) -> Iterator[tuple[str, str]]:
                 where = (start[0] + first - 1, start[1])
                 if any(s.first <= where[0] <= s.last for s in plain) or any(a <= where < b for a, b in annotated):
                     continue
-                if _is_kernel_decorator(lines[where[0] - 1]):
+                if any(a <= where < b for a, b in decorators) and not (
+                    isinstance(operator, RemoveDecorator) and not lines[where[0] - 1].startswith("@kernel(")
+                ):
                     continue
                 changed = _mutated(whole, part, operator, index)
                 if _compiles(changed):
@@ -210,10 +215,6 @@ def _mutated(whole: NodeOrLeaf, part: NodeOrLeaf, operator: Operator, index: int
     return text
 
 
-def _is_kernel_decorator(line: str) -> bool:
-    return line.lstrip().startswith("@kernel(")
-
-
 def _one_family(name: str) -> bool:
     """Whether a replacement of an operator stays among operators that take the same operands."""
     prefix = next((start for start in REPLACEMENTS if name.startswith(start)), None)
@@ -221,6 +222,12 @@ def _one_family(name: str) -> bool:
         return True
     old, new = name.removeprefix(prefix).split("_")
     return any(old in family and new in family for family in FAMILIES)
+
+
+def _decorators(tree: ast.Module) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+    """Where decorators stand, from their @ to their end."""
+    found = [part for node in ast.walk(tree) for part in getattr(node, "decorator_list", [])]
+    return [((p.lineno, p.col_offset - 1), (p.end_lineno or 0, p.end_col_offset or 0)) for p in found]
 
 
 def _annotations(tree: ast.Module) -> list[tuple[tuple[int, int], tuple[int, int]]]:

@@ -78,23 +78,30 @@ def coupled_second_moment(
     cost_on: str | None = None,
     copies: int = 1,
     steps: int | None = None,
+    statistic: str | None = None,
 ) -> Gradient:
     """E d² of one replica's coupled estimate: (E|Δz_i| + E|Δz_j|)/w² of spikes, (Q_ii + 2Q_ij + Q_jj)/w² of leaky traces.
 
-    For the bias E|Δz_i|/w² and Q_ii/w². w, r and Q as in spike_difference and trace_difference, whose hypotheses it has; the
-    chains' bound covers the statistics "spikes" and "probabilities". Paper: thm:C8.
+    For the bias E|Δz_i|/w² and Q_ii/w². w, r and Q as in spike_difference and trace_difference, whose hypotheses it has.
+    statistic "probabilities": the same for chains; leaky p_i p_j has AQAᵀ + Ar gᵀ + g(Ar)ᵀ + ggᵀ for Q, a step earlier.
+    Paper: thm:C8.
     """
-    _check_dynamics(dynamics, cost_on)
+    statistic = _checked_statistic(dynamics, cost_on, statistic)
     width = _width(nudging, estimator) ** 2
     if dynamics != "leaky":
         differing = spike_difference(model, cost, nudging=nudging, estimator=estimator)
         return _gradient((differing[:, None] + differing) / width, differing / width)
-    second = trace_difference(
+    mean, second = trace_difference(
         model, cost, nudging=nudging, leak=leak, estimator=estimator, cost_on=cost_on or "rates", copies=copies,
-        steps=steps,
-    ).second  # fmt: skip
+        steps=_read_steps(steps, statistic),
+    )  # fmt: skip
+    if statistic == "probabilities":
+        chain = _Pair.of(model, cost, nudging, estimator, cost_on or "rates", leak, copies)
+        carried = chain.influence @ mean
+        both = np.outer(carried + chain.drive, carried + chain.drive) - np.outer(carried, carried)
+        second = chain.influence @ second @ chain.influence.T + both
     square = np.diagonal(second)
-    return _gradient((square[:, None] + square + 2 * second) / width, square / width)
+    return _gradient((square[:, None] + square + (second + second.T)) / width, square / width)
 
 
 def coupled_variance(
@@ -108,17 +115,18 @@ def coupled_variance(
     cost_on: str | None = None,
     copies: int = 1,
     steps: int | None = None,
+    statistic: str | None = None,
 ) -> Gradient:
     """Var d of one replica's coupled estimate: (√v₁ + √v₂)²/w² = O(ε/β) + O(ε) of leaky traces, or their second moment if less.
 
     v₁ = LᵀSL, S' = G_βSG_βᵀ + diag(ε²(Ar + g)/K), is what spikes that differ add; v₂ what the phases' difference in slope does to
-    common spikes. L = e_i + e_j for a pair, e_i for a bias; from a start that is not random, or after a long nudged phase.
-    Chains, random signs, and steps None with ‖|J| + |β| diag(slope)‖₂ ≥ 4T have the second moment alone. Holds when that does.
-    Paper: thm:C8.
+    common spikes. L = e_i + e_j for a pair of traces, e_i for a bias, Bᵀ(ℓ∘L)/T for probabilities; from a start that is not random,
+    or after a long nudged phase. Chains, random signs, and steps None with ‖|J| + |β| diag(slope)‖₂ ≥ 4T have the second moment
+    alone. Holds when that does. Paper: thm:C8.
     """
     square = coupled_second_moment(
         model, cost, nudging=nudging, dynamics=dynamics, estimator=estimator, leak=leak, cost_on=cost_on, copies=copies,
-        steps=steps,
+        steps=steps, statistic=statistic,
     )  # fmt: skip
     if dynamics != "leaky" or estimator == "random-sign":
         # the random sign itself adds the variance of the two signs' means
@@ -126,13 +134,9 @@ def coupled_variance(
     chain = _Pair.of(model, cost, nudging, estimator, cost_on or "rates", leak, copies)
     if steps is None and float(np.abs(np.linalg.eigvalsh(chain.field_slope)).max()) >= 4:
         return square
+    statistic = _checked_statistic(dynamics, cost_on, statistic)
+    flat = chain.variances(statistic, _read_steps(steps, statistic)) / _width(nudging, estimator) ** 2
     first, second = np.triu_indices(model.size, 1)
-    units, pairs = np.arange(model.size), np.arange(len(first))
-    weights = np.zeros((len(first) + model.size, model.size))
-    bends = np.zeros((len(weights), model.size, model.size))
-    weights[pairs, first] = weights[pairs, second] = weights[len(first) + units, units] = 1.0
-    bends[pairs, first, second] = bends[pairs, second, first] = 1.0
-    flat = chain.variances(weights, bends, steps) / _width(nudging, estimator) ** 2
     couplings = np.zeros((model.size, model.size))
     couplings[first, second] = couplings[second, first] = flat[: len(first)]
     scatter = _gradient(couplings, flat[len(first) :])
@@ -143,8 +147,8 @@ def coupled_variance(
 class _Pair:
     """Two leaky runs under shared uniforms: how differences, slopes and bends pass from step to step (thm:C8).
 
-    transition G, influence A, drive g; smooth (G_β): G with the nudge's own slope, field_slope B/T, absolute |J|/T; noise ε²/K,
-    common ε²ℓ/K; curvature ε∘k, tilt ε∘k∘wc/T, lean w ε∘ℓ∘o/T: what one step adds to H and to K, divided by the slopes L.
+    transition G, influence A, drive g; smooth (G_β): G with the nudge's own slope, field_slope B/T, absolute |J|/T; noise ε²/K;
+    steepest ℓ, curvature k, tilt k∘wc/T, lean w ℓ∘o/T: what a unit's chance adds to H and to ζ, divided by the slope on it.
     """
 
     transition: FloatArray
@@ -152,10 +156,10 @@ class _Pair:
     influence: FloatArray
     drive: FloatArray
     noise: FloatArray
-    common: FloatArray
     leaks: FloatArray
     field_slope: FloatArray
     absolute: FloatArray
+    steepest: FloatArray
     curvature: FloatArray
     tilt: FloatArray
     lean: FloatArray
@@ -182,13 +186,13 @@ class _Pair:
             influence=steepest[:, None] * absolute,
             drive=steepest * gap,
             noise=leaks**2 / whole_number("copies", copies, 1),
-            common=leaks**2 / copies * steepest,
             leaks=leaks,
             field_slope=field_slope,
             absolute=absolute,
-            curvature=leaks * curvature,
-            tilt=leaks * curvature * gap,
-            lean=leaks * steepest * slope * _width(nudging, estimator),
+            steepest=steepest,
+            curvature=curvature,
+            tilt=curvature * gap,
+            lean=steepest * slope * _width(nudging, estimator),
         )
 
     def difference(self, steps: int | None) -> TraceDifference:
@@ -204,26 +208,46 @@ class _Pair:
             mean = self.transition @ mean + push
         return TraceDifference(mean, 0.5 * (second + second.T))
 
-    def variances(self, weights: FloatArray, bends: FloatArray, steps: int | None) -> FloatArray:
-        """(√v₁ + √v₂)² for functions of slopes L = weights (P, N) and bends H (P, N, N), (P,)."""
+    def variances(self, statistic: str, steps: int | None) -> FloatArray:
+        """(√v₁ + √v₂)² for every pair i < j, then every unit, (pairs + N,)."""
         mean, second = self.difference(steps)
-        spread = self._spread(mean, steps)
-        common = np.zeros(len(weights))
-        direct = np.einsum("pi,ij,pj->p", weights, spread, weights)
-        shift, push, past = np.zeros_like(weights), self.leaks * self.drive, 0
+        weights, bends, shifts = self._readings(statistic)
+        direct = np.einsum("pi,ij,pj->p", weights, self._spread(mean, steps), weights)
+        common, push, past = np.zeros(len(weights)), self.leaks * self.drive, 0
         while past < MOST_STEPS if steps is None else past < steps:
-            bent = ((bends @ second) * bends).sum(axis=2) + 2 * (bends @ mean) * shift + shift**2
-            added = bent @ self.common
+            bent = ((bends @ second) * bends).sum(axis=2) + 2 * (bends @ mean) * shifts + shifts**2
+            added = bent @ (self.noise * self.steepest)
             common += added
             if steps is None and weights.max() < 1e-12 and (added <= np.finfo(float).eps * common).all():
                 break
-            shift = (
-                (shift + bends @ push) @ self.smooth + (weights * self.tilt) @ self.field_slope + weights * self.lean
-            )
-            bends = self.smooth.T @ bends @ self.transition
-            bends += self.field_slope.T @ ((weights * self.curvature)[:, :, None] * self.absolute)
+            bend, shift = self._chance(weights * self.leaks)
+            shifts = (shifts + bends @ push) @ self.smooth + shift
+            bends = self.smooth.T @ bends @ self.transition + bend
             weights, past = weights @ self.smooth, past + 1
         return (np.sqrt(direct) + np.sqrt(common)) ** 2
+
+    def _readings(self, statistic: str) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """L (P, N), H (P, N, N) and ζ (P, N) of the statistic itself, for every pair i < j, then every unit."""
+        size = len(self.leaks)
+        first, second = np.triu_indices(size, 1)
+        picked, pairs = np.zeros((len(first) + size, size)), np.arange(len(first))
+        picked[pairs, first] = picked[pairs, second] = 1.0
+        picked[len(first) :] = np.eye(size)
+        bends, shifts = np.zeros((len(picked), size, size)), np.zeros_like(picked)
+        if statistic == "traces":
+            bends[pairs, first, second] = bends[pairs, second, first] = 1.0
+            return picked, bends, shifts
+        slopes = self.steepest[:, None] * self.field_slope
+        bends, shifts = self._chance(picked)
+        for one, other in ((first, second), (second, first)):
+            bends[pairs] += slopes[one][:, :, None] * self.influence[other][:, None, :]
+            shifts[pairs] += slopes[one] * self.drive[other][:, None]
+        return picked @ slopes, bends, shifts
+
+    def _chance(self, slopes: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """What firing probabilities that act with `slopes` (P, N) add to H and to ζ by changing their own slopes."""
+        bend = self.field_slope.T @ ((slopes * self.curvature)[:, :, None] * self.absolute)
+        return bend, (slopes * self.tilt) @ self.field_slope + slopes * self.lean
 
     def _spread(self, mean: FloatArray, steps: int | None) -> FloatArray:
         """S: what differing spikes add to the covariance of a difference."""
@@ -262,11 +286,22 @@ def _gaps(
     return _width(nudging, estimator) * steepest, abs(nudging) * steepest
 
 
-def _check_dynamics(dynamics: str, cost_on: str | None) -> None:
+def _checked_statistic(dynamics: str, cost_on: str | None, statistic: str | None) -> str:
     if dynamics not in ("glauber", "block", "little", "leaky"):
         raise ValueError(f"dynamics must be glauber, block, little or leaky, got {dynamics!r}")
     if dynamics != "leaky" and cost_on == "rates":
         raise ValueError(f"dynamics {dynamics!r} has cost_on='spikes' only: its states are spikes, got 'rates'")
+    states = "traces" if dynamics == "leaky" else "spikes"
+    if statistic not in (None, states, "probabilities"):
+        raise ValueError(f"statistic must be {states} or probabilities for {dynamics}, got {statistic!r}")
+    return statistic or states
+
+
+def _read_steps(steps: int | None, statistic: str) -> int | None:
+    """Leaky probabilities are read at the state before the last step."""
+    if steps is None or statistic == "traces":
+        return steps
+    return whole_number("steps", steps, 1) - 1
 
 
 def _gradient(couplings: FloatArray, bias: FloatArray) -> Gradient:

@@ -14,7 +14,7 @@ from dynamics.enumeration import all_states, exact_law, leaky_law, nudged_bias, 
 from dynamics.phases import Noise, bind, free_phase, nudged_phase
 from dynamics.philox import STREAM_NUDGED
 from meanfield import bounds
-from meanfield.equations import firing_probability
+from meanfield.equations import cost_force, firing_probability
 from meanfield.model import FloatArray, Gradient, Model, QuadraticCost
 from proofs_numeric.claim import Evidence, Falsifier, claim, sampled
 from proofs_numeric.instances import Interval, model_scalars
@@ -86,7 +86,8 @@ def coupled_phases(
     model: Model, leak: float, log_nudging: float, copies: int, seed: int, mutation: str | None = None
 ) -> Evidence:
     """Coupled: E|Δz| ≤ (I − C)⁻¹tanh(w|c|/4T) and E d² ≤ (E|Δz_i| + E|Δz_j|)/w² for spikes; for leaky traces E|Δs_iΔs_j| ≤
-    Q_ij, Var d ≤ (√v₁ + √v₂)²/w² = O(ε/β) + O(ε). Independent: 2β²Var d within e^{±|β|R_C/T} of the free variance.
+    Q_ij, Var d ≤ (√v₁ + √v₂)²/w² = O(ε/β) + O(ε), for firing probabilities too. Independent: 2β²Var d
+    within e^{±|β|R_C/T} of the free variance.
     """
     cost, nudging = _cost(model, seed), math.exp(log_nudging) * model.temperature
     estimator = ("symmetric", "one-sided")[seed // 2 % 2]
@@ -154,7 +155,18 @@ def _leaky_parts(
     change = np.abs(up - down)
     squares = np.einsum("m,mi,mj->ij", law, change, change)
     difference = _readings(up, up, up) - _readings(down, down, down)
-    return [(law @ change, mean), (squares.ravel(), second.ravel()), (_spread(law, difference), scatter)]
+    parts = [(law @ change, mean), (squares.ravel(), second.ravel()), (_spread(law, difference), scatter)]
+    # probabilities of the spikes after these traces: read one step later
+    told |= {"statistic": "probabilities", "steps": steps + 1, "dynamics": "leaky"}
+    slope, offset = cost.force(model.size, cost_on)
+    chances = (
+        firing_probability(model.local_field(state) + cost_force(state, slope, offset, strength), model.temperature)
+        for state, strength in ((up, nudging), (down, nudging - width))
+    )
+    one, other = (_readings(chance, chance, chance) for chance in chances)
+    square = width**2 * _flat(bounds.coupled_second_moment(model, cost, **told))
+    scatter = width**2 * _flat(bounds.coupled_variance(model, cost, **told))
+    return [*parts, (law @ (one - other) ** 2, square), (_spread(law, one - other), scatter)]
 
 
 def _independent_excess(model: Model, cost: QuadraticCost, nudging: float) -> FloatArray:

@@ -92,7 +92,7 @@ def test_second_moment_of_chains_is_below_its_bound(network, dynamics, statistic
     )
 
 
-def written_out(model, cost, nudging, leak, estimator, cost_on, copies, steps):
+def written_out(model, cost, nudging, leak, estimator, cost_on, copies, steps, statistic="traces"):
     """(r, Q, variance of the pair 01 and of unit 0) by thm:C8's recursions, one entry at a time."""
     size, temperature = model.size, model.temperature
     width = abs(nudging) * (2 if estimator == "symmetric" else 1)
@@ -120,6 +120,19 @@ def written_out(model, cost, nudging, leak, estimator, cost_on, copies, steps):
         weight, tilt, bending = first, np.zeros(size), np.zeros((size, size))
         if first[1]:
             bending[0, 1] = bending[1, 0] = 1.0
+        if statistic == "probabilities":
+            tilt, bending, weight = np.zeros(size), np.zeros((size, size)), np.zeros(size)
+            for unit in np.flatnonzero(first):
+                weight = weight + slope[unit] * steep[unit] / temperature
+                bending = bending + bend[unit] * np.outer(steep[unit], absolute[unit]) / temperature**2
+                tilt = tilt + bend[unit] * steep[unit] * width * push[unit] / temperature**2
+                tilt[unit] += width / temperature * outputs[unit] * slope[unit]
+            if first[1]:
+                for one_of, other in ((0, 1), (1, 0)):
+                    rise = slope[one_of] * steep[one_of] / temperature
+                    bending = bending + np.outer(rise, influence[other])
+                    tilt = tilt + rise * drive[other]
+            first = weight
         common = 0.0
         for _ in range(steps):
             for m in range(size):
@@ -159,6 +172,31 @@ def test_traces_follow_the_recursions(network, leak, cost_on, estimator, copies)
     assert scatter.couplings[0, 1] == pytest.approx(min(variances[0], moment.couplings[0, 1]), rel=1e-12)
     assert scatter.bias[0] == pytest.approx(min(variances[1], moment.bias[0]), rel=1e-12)
     np.testing.assert_array_equal(scatter.couplings, scatter.couplings.T)
+
+
+@pytest.mark.exact
+@pytest.mark.parametrize("cost_on", ["rates", "spikes"])
+@pytest.mark.parametrize("estimator", ["symmetric", "one-sided"])
+def test_probabilities_follow_the_recursions_one_step_earlier(network, cost_on, estimator):
+    model = network(3, 0.5, 0.6, 4)
+    told = {"nudging": 0.2, "leak": np.array([0.2, 0.5, 0.9]), "estimator": estimator, "cost_on": cost_on, "copies": 2}
+    mean, second, variances = written_out(model, COST, **told, steps=6, statistic="probabilities")
+    reach = 0.2 * np.array([0.9 if cost_on == "rates" else 0.4, 0.0, 0.8 if cost_on == "rates" else 0.3])
+    slope = largest_slope(model, reach / model.temperature) / model.temperature
+    width = 0.2 * (2 if estimator == "symmetric" else 1)
+    influence, drive = slope[:, None] * np.abs(model.couplings), slope * width / 0.2 * reach
+    carried = influence @ mean
+    square = (
+        influence @ second @ influence.T + np.outer(carried, drive) + np.outer(drive, carried) + np.outer(drive, drive)
+    )
+    asked = {**told, "dynamics": "leaky", "statistic": "probabilities", "steps": 7}
+    moment, scatter = bounds.coupled_second_moment(model, COST, **asked), bounds.coupled_variance(model, COST, **asked)
+    assert moment.bias == pytest.approx(np.diagonal(square) / width**2, rel=1e-12)
+    both = square[0, 0] + 2 * square[0, 1] + square[1, 1]
+    assert moment.couplings[0, 1] == pytest.approx(both / width**2, rel=1e-12)
+    assert scatter.couplings[0, 1] == pytest.approx(min(variances[0], moment.couplings[0, 1]), rel=1e-12)
+    assert scatter.bias[0] == pytest.approx(min(variances[1], moment.bias[0]), rel=1e-12)
+    np.testing.assert_array_equal(moment.couplings, moment.couplings.T)
 
 
 @pytest.mark.exact
@@ -238,6 +276,15 @@ def test_widened_ranges_hold_the_nudged_fields():
         ({"cost_on": "rates"}, "^dynamics 'glauber' has cost_on='spikes' only: its states are spikes, got 'rates'$"),
         ({"dynamics": "leaky", "leak": 1.5}, r"^leak must lie in \(0, 1\], got 1.5$"),
         ({"dynamics": "leaky", "copies": 0}, "^copies must be a whole number of at least 1, got 0$"),
+        ({"statistic": "traces"}, "^statistic must be spikes or probabilities for glauber, got 'traces'$"),
+        (
+            {"dynamics": "leaky", "statistic": "spikes"},
+            "^statistic must be traces or probabilities for leaky, got 'spikes'$",
+        ),
+        (
+            {"dynamics": "leaky", "statistic": "probabilities", "steps": 0},
+            "^steps must be a whole number of at least 1, got 0$",
+        ),
         ({"dynamics": "leaky", "steps": -1}, "^steps must be a whole number of at least 0, got -1$"),
     ],
 )

@@ -7,6 +7,7 @@ NAMES = (
     "gradient_bias",
     "gradient_error_bound",
     "tracking_error",
+    "across_the_transition",
     "mean_field_error",
     "gradient_variance",
     "nudging_bias",

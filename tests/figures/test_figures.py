@@ -28,6 +28,7 @@ TINY = {
         "strengths": (0.2, 0.8, 3.0), "instances": 5,
     },
     "tracking_error": {"size": 5, "leaks": (0.1, 0.8), "replicas": 800},
+    "across_the_transition": {"size": 6, "gains": (0.5, 1.25, 3.0), "steps": 150, "replicas": 200},
     "mean_field_error": {"sizes": (4, 8, 12), "instances": 3, "size": 6, "temperatures": (0.3, 1.0, 2.0, 8.0, 16.0, 32.0)},
     "nudging_bias": {"size": 4, "shares": (0.05, 0.3, 0.9), "instances": 4},
     "gradient_variance": {"size": 5, "nudgings": (0.05, 0.1, 0.5), "leaks": (0.1, 0.4), "samples": 256},
@@ -353,3 +354,31 @@ def test_onsagers_term_doubles_the_work_of_a_step_and_gains_most_where_couplings
     assert weak["corrected"]["value"] >= 2 * weak["plain"]["value"]
     assert weak["worse"] == weak["unsettled"] == 0.0
     assert strong["unsettled"] > 0.5
+
+
+def test_across_the_transition_the_global_bound_stops_and_local_slopes_go_on(computed):
+    rows = computed("across_the_transition")["rows"]
+    assert [(row["couplings"], row["gain"]) for row in rows[:4]] == [
+        ("ferromagnet", 0.5), ("ferromagnet", 1.25), ("ferromagnet", 3.0), ("sk", 0.5),
+    ]  # fmt: skip
+    for row in rows:
+        assert (row["tracking_bound"] is None) == (row["gain"] >= 1)
+        assert row["local_gain"] <= row["ball_gain"] < 1
+        assert row["tracking_linear"] <= row["ball_tracking"]
+        assert row["tracking_stayed"]["low"] <= row["ball_tracking"]
+        if row["gain"] < 1:
+            assert row["fits"]
+            assert row["leave"] == 0
+            assert row["ball_tracking"] <= row["tracking_bound"] * (1 + 1e-6)
+    deep = next(row for row in rows if row["couplings"] == "ferromagnet" and row["gain"] == 3.0)
+    assert deep["stable_points"] == 2
+    assert deep["passed"]["low"] <= deep["passed"]["value"] <= deep["passed"]["high"]
+
+
+def test_passing_to_another_fixed_point_is_what_linear_noise_misses(computed):
+    rows = [row for row in computed("across_the_transition")["rows"] if row["passed"]["value"] > 0.02]
+    assert rows
+    for row in rows:
+        assert row["stable_points"] > 1
+        assert row["tracking"]["low"] > 2 * row["tracking_linear"]
+        assert row["tracking_stayed"]["value"] < row["tracking"]["value"]

@@ -31,7 +31,9 @@ def _difference(one: tuple[Balls, Balls], other: tuple[Balls, Balls], temperatur
     return abs(np.concatenate([(one[0] - other[0])[upper], one[1] - other[1]])) * temperature
 
 
-@rigorous("C1", domain=small("C1"), falsifiers=(("opposite sign", {"model": NUDGED_PAIR, "seed": 1}, False),))
+@rigorous(
+    "C1", domain=small("C1"), instances=8, falsifiers=(("opposite sign", {"model": NUDGED_PAIR, "seed": 1}, False),)
+)
 def ep_theorem(model: Model, seed: int, bits: int, mutation: str | None = None) -> Enclosures:
     """Symmetric EP at β = 10⁻²⁰T is within 10⁻³⁰ of the implicit-function gradient, in units of 1/T, both enclosed."""
     cost, parts = random_cost(model.size, seed), []

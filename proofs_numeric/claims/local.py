@@ -21,7 +21,7 @@ from proofs_numeric.instances import Interval, model_scalars
 
 EPS = float(np.finfo(float).eps)
 LARGEST_LOCAL_GAIN = 0.9
-HISTORIES = 4096
+HISTORIES = 1024
 FREE_UNIT = ([[0.0]], [0.0], 1.0)
 STRONG_PAIR = ([[0.0, 3.6], [3.6, 0.0]], [-1.8, -1.8], 1.0)
 # three fixed points; the one in the middle, (1/2, 1/2), has local gain 1.5
@@ -158,7 +158,7 @@ def two_points(
             {"model": BISTABLE_PAIR, "seed": 2, "leak": 1.0, "copies": 1, "reach": -2.0, "tilt": 0.5},
         ),
     ),
-    instances=120,
+    instances=80,
 )
 def leaky_spikes_in_a_ball(
     model: Model, seed: int, leak: float, copies: int, reach: float, tilt: float, mutation: str | None = None

@@ -1,6 +1,8 @@
 """Recommended estimators reach the wanted error, are the cheapest that do, and say why when nothing does."""
 
+import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,25 +19,8 @@ from dynamics.recommendation import RADIUS
 from figures import advice, networks
 from meanfield import Model, QuadraticCost
 
-COST = QuadraticCost([3, 4], [1.0, 0.0])
 NET = networks.family("layered", 6, 3)
-# Families, sizes and temperatures on which nothing was tuned: (family, size, seed, temperature, wanted error).
-UNSEEN = [
-    ("sk", 16, 11, 0.6, 0.2), ("sk", 10, 5, 3.0, 0.1), ("ferromagnet", 14, 2, 0.7, 0.15), ("ferromagnet", 8, 7, 2.0, 0.1),
-    ("layered", 18, 4, 0.5, 0.2), ("layered", 9, 9, 1.5, 0.1), ("chain", 12, 1, 0.5, 0.15), ("star", 9, 2, 0.8, 0.15),
-]  # fmt: skip
-
-
-def network(name, size, seed):
-    """The families of the studies, a chain and a star with random couplings."""
-    if name in networks.FAMILIES:
-        return networks.family(name, size, seed)
-    generator = np.random.default_rng([seed, size])
-    couplings = np.zeros((size, size))
-    for unit in range(1, size):
-        couplings[unit, unit - 1 if name == "chain" else 0] = generator.normal()
-    cost = QuadraticCost([size - 1, 0], [0.9, 0.0])
-    return networks.Network(name, couplings + couplings.T, 0.3 * generator.normal(size=size), cost)
+RECORD = Path(__file__).resolve().parents[2] / "results" / "recommendation.json"
 
 
 @pytest.fixture(scope="module")
@@ -179,14 +164,18 @@ def test_a_gradient_lost_in_the_noise_is_not_guessed(monkeypatch):
 
 @pytest.mark.thorough
 @pytest.mark.statistical
-@pytest.mark.parametrize("case", UNSEEN, ids=[f"{case[0]}-{case[1]}-T{case[3]}" for case in UNSEEN])
-def test_networks_that_nothing_was_tuned_on_are_served_as_promised(case, record_property):
-    name, size, seed, temperature, error = case
-    net = network(name, size, seed)
-    steps = advice.sweeps(net.at(temperature))
-    found = recommendations(net.at(temperature), net.cost, error=error, steps_free=steps, steps_nudged=steps, seed=seed)
-    for one in [one for one in found if one.relaxations * 40 < 3e8]:
-        outcome = advice.reached(net, temperature, one, runs=40, seed=10_000)
-        record_property("reached", (case, one.estimator, one.coupled, one.statistic, outcome))
-        assert outcome["share"] >= one.share
-        assert outcome["rms"] == pytest.approx(one.predicted_error, rel=0.4)
+@pytest.mark.parametrize("case", advice.UNSEEN, ids=str)
+def test_networks_that_nothing_was_tuned_on_are_served_as_promised(case):
+    for row in advice.served(case, runs=40, most=3e7):
+        assert row["share_reached"] >= row["share"]
+        assert row["rms"] == pytest.approx(row["predicted_error"], rel=0.4)
+
+
+@pytest.mark.exact
+def test_the_record_shows_every_unseen_network_served_as_promised():
+    rows = json.loads(RECORD.read_bytes())["rows"]
+    assert {tuple(row["case"]) for row in rows} == set(advice.UNSEEN)
+    for row in rows:
+        assert row["largest"] <= row["error"]
+        assert row["share_reached"] >= row["share"]
+        assert row["rms"] == pytest.approx(row["predicted_error"], rel=0.2)

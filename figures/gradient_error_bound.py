@@ -272,8 +272,9 @@ def _draw_cost(axis: Axes, rows: list[dict[str, Any]]) -> None:
     x = [row["gain"] for row in rows]
     shares.plot(x, [row["worse"] for row in rows], color=page.GREY, linestyle="--")
     shares.plot(x, [row["unsettled"] for row in rows], color=page.GREY, linestyle=":")
+    middle = len(rows) // 2 + 1
     shares.annotate(
-        "never settles", (x[-3], rows[-3]["unsettled"]), (0, -9), textcoords="offset points", ha="right", fontsize=6.5
+        "never settles", (x[middle], rows[middle]["unsettled"]), (6, -6), textcoords="offset points", fontsize=6.5
     )
     shares.annotate("worse", (x[-1], rows[-1]["worse"]), (-2, 4), textcoords="offset points", ha="right", fontsize=6.5)
     page.log_ticks(axis.xaxis, (0.1, 0.3, 1, 3))

@@ -34,7 +34,7 @@ def test_equal_sides_hold_only_to_the_stated_width() -> None:
     narrow, wide = arb(0, 1e-40), arb(0, 1e-20)
     assert compare([narrow], [0], 128).verdict == "holds"
     assert compare([narrow, arb(-1)], [0], 128).equal == 1
-    assert compare([wide], [0], 128).verdict == "undecided"
+    assert compare([wide], [0], 128)[:3] == ("undecided", 0, 128)
     assert compare([arb(0, 1e-20)], [arb(1)], 128).equal == 0
 
 

@@ -31,8 +31,8 @@ from hypothesis import Phase, settings
 from tests.mutants.mirrors import LEFT_OUT, PACKAGES
 from tests.mutants.mutations import Mutant
 
-# tests that are slower than this take no part, and are listed
-SLOWEST = 4.0
+# processor seconds, compilation and tracing included: tests that are slower take no part, and are listed
+SLOWEST = {"compiled": 20.0, "not compiled": 4.0}
 # processor seconds: a mutant may take so many times as long as its tests, and so many more
 PATIENCE, GRACE = 4.0, 10.0
 MEMORY = 6 * 2**30
@@ -82,8 +82,8 @@ class _Plugin:
 class _Recorder(_Plugin):
     """A pytest plugin: what each test takes and which functions of the packages it enters."""
 
-    def __init__(self, log: Path, root: Path, skip: Iterable[str]) -> None:
-        self.log, self.root, self.skip = log, f"{root}/", set(skip)
+    def __init__(self, log: Path, root: Path, skip: Iterable[str], slowest: float) -> None:
+        self.log, self.root, self.skip, self.slowest = log, f"{root}/", set(skip), slowest
         self.seen: set[CodeType] = set()
 
     @pytest.hookimpl(wrapper=True)
@@ -115,7 +115,7 @@ class _Recorder(_Plugin):
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Any:
         self.write({"start": item.nodeid})
-        signal.setitimer(signal.ITIMER_PROF, SLOWEST)
+        signal.setitimer(signal.ITIMER_PROF, self.slowest)
         begin = time.process_time()
         try:
             return (yield from self.profiled(item.nodeid))
@@ -226,12 +226,10 @@ class Slot:
         """Run test files as they are; tests that fail, are skipped or are too slow are left out."""
         found = Baseline()
         record = self.tree.parent / "record"
-        if compiled:
-            # once for nothing, so that no test's time has compilation in it
-            os.waitpid(self.fork(lambda: int(pytest.main([*tests, "-q"], plugins=[_Plugin()])), 3600, compiled), 0)
+        slowest = SLOWEST["compiled" if compiled else "not compiled"]
         while True:
             record.unlink(missing_ok=True)
-            plugin = _Recorder(record, self.tree, [*found.seconds, *found.left_out])
+            plugin = _Recorder(record, self.tree, [*found.seconds, *found.left_out], slowest)
             options = [option for option in OPTIONS if option != "-x"] + ([] if compiled else UNCOMPILED)
             child = self.fork(lambda p=plugin, o=options: int(pytest.main([*o, *tests], plugins=[p])), 3600, compiled)
             _, status = os.waitpid(child, 0)
@@ -244,7 +242,7 @@ class Slot:
                 raise RuntimeError(
                     f"{', '.join(tests)} died of signal {os.WTERMSIG(status)} in {current or 'collection'}"
                 )
-            found.left_out[current] = f"slower than {SLOWEST:g} s"
+            found.left_out[current] = f"slower than {slowest:g} s"
         for test in found.left_out:
             found.seconds.pop(test, None)
         return found

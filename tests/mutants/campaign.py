@@ -45,7 +45,8 @@ class Campaign:
         self.clean = Slot(root, self.kept / "clean")
         self.root = self.clean.tree
         self.slots = [Slot(root, self.kept / f"slot{k}") for k in range(processes)]
-        self.baselines: dict[tuple[tuple[str, ...], bool], Baseline] = {}
+        self.mirrors = {m: mirror(m, self.root) for package in PACKAGES for m in modules(package, self.root)}
+        self.baselines: dict[tuple[str, bool], Baseline] = {}
         self.left_out: dict[str, str] = {}
         self.known: dict[str, dict[str, str]] = {}
 
@@ -118,23 +119,29 @@ class Campaign:
         return "@kernel(" not in (self.root / module).read_text()
 
     def _baseline(self, module: str) -> Baseline:
-        key = tests, compiled = mirror(module, self.root), self._compiled(module)
+        """The baselines of a module's test files together."""
+        parts = [self._file_baseline(test, self._compiled(module)) for test in mirror(module, self.root)]
+        merged = Baseline()
+        for part in parts:
+            merged.seconds |= part.seconds
+            merged.left_out |= part.left_out
+            for test, places in part.entered.items():
+                merged.entered[test] = [*merged.entered.get(test, []), *places]
+        return merged
+
+    def _file_baseline(self, test: str, compiled: bool) -> Baseline:
+        key = test, compiled
         if key not in self.baselines:
-            held = [
-                other
-                for package in PACKAGES
-                for other in modules(package, self.root)
-                if (mirror(other, self.root), self._compiled(other)) == key
-            ]
-            path = self.kept / "baselines" / f"{self._tests_hash(tests, held)}-{compiled}.json"
+            held = [module for module, tests in self.mirrors.items() if test in tests]
+            path = self.kept / "baselines" / f"{self._tests_hash((test,), held)}-{compiled}.json"
             if path.exists():
                 self.baselines[key] = Baseline(**json.loads(path.read_text()))
             else:
-                print(f"without a mutant: {', '.join(tests)}", file=sys.stderr, flush=True)
-                self.baselines[key] = self.clean.baseline(tests, compiled)
+                print(f"without a mutant: {test}", file=sys.stderr, flush=True)
+                self.baselines[key] = self.clean.baseline(test, compiled)
                 _write(path, asdict(self.baselines[key]))
-            for test, why in self.baselines[key].left_out.items():
-                self.left_out[test] = f"{why}, {'with' if compiled else 'without'} the compiler"
+            for name, why in self.baselines[key].left_out.items():
+                self.left_out[name] = f"{why}, {'with' if compiled else 'without'} the compiler"
         return self.baselines[key]
 
     def _tests_hash(self, tests: tuple[str, ...], also: list[str]) -> str:

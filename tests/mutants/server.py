@@ -222,8 +222,8 @@ class Slot:
         here = str(self.tree)
         locator.get_suitable_cache_subpath = classmethod(lambda _, path: subpath(path.replace(here, "/tree")))
 
-    def baseline(self, tests: tuple[str, ...], compiled: bool) -> Baseline:
-        """Run test files as they are; tests that fail, are skipped or are too slow are left out."""
+    def baseline(self, tests: str, compiled: bool) -> Baseline:
+        """Run a test file as it is; tests that fail, are skipped or are too slow are left out."""
         found = Baseline()
         record = self.tree.parent / "record"
         slowest = SLOWEST["compiled" if compiled else "not compiled"]
@@ -231,17 +231,15 @@ class Slot:
             record.unlink(missing_ok=True)
             plugin = _Recorder(record, self.tree, [*found.seconds, *found.left_out], slowest)
             options = [option for option in OPTIONS if option != "-x"] + ([] if compiled else UNCOMPILED)
-            child = self.fork(lambda p=plugin, o=options: int(pytest.main([*o, *tests], plugins=[p])), 3600, compiled)
+            child = self.fork(lambda p=plugin, o=options: int(pytest.main([*o, tests], plugins=[p])), 3600, compiled)
             _, status = os.waitpid(child, 0)
             current = _read(record, found)
             if not os.WIFSIGNALED(status):
                 if os.waitstatus_to_exitcode(status) not in (0, 1, 5):
-                    raise RuntimeError(f"{', '.join(tests)} cannot be run:\n{self.log.read_text()[-3000:]}")
+                    raise RuntimeError(f"{tests} cannot be run:\n{self.log.read_text()[-3000:]}")
                 break
             if os.WTERMSIG(status) != signal.SIGPROF or not current:
-                raise RuntimeError(
-                    f"{', '.join(tests)} died of signal {os.WTERMSIG(status)} in {current or 'collection'}"
-                )
+                raise RuntimeError(f"{tests} died of signal {os.WTERMSIG(status)} in {current or 'collection'}")
             found.left_out[current] = f"slower than {slowest:g} s"
         for test in found.left_out:
             found.seconds.pop(test, None)

@@ -157,3 +157,18 @@ def test_a_floor_raises_the_least_cap_only() -> None:
     assert plain.slopes.min() < 1e-3
     assert raised.slopes.min() == pytest.approx(0.02, rel=1e-6)
     assert raised.slopes.max() >= plain.slopes.max()
+
+
+@pytest.mark.parametrize("scale", [0.25, 8.0])
+def test_only_ratios_to_the_temperature_matter(scale: float) -> None:
+    scaled = Model(scale * BISTABLE.couplings, scale * BISTABLE.bias, scale)
+    for arguments in ({}, {"radius": 0.3}):
+        one, other = (
+            bounds.local_contraction(BISTABLE, UPPER, **arguments),
+            bounds.local_contraction(scaled, UPPER, **arguments),
+        )
+        assert (one.radius, one.gain) == pytest.approx((other.radius, other.gain), rel=1e-12)
+        np.testing.assert_allclose(one.slopes, other.slopes, rtol=1e-12)
+    assert bounds.local_mean_error(scaled, UPPER, leak=0.01) == pytest.approx(
+        bounds.local_mean_error(BISTABLE, UPPER, leak=0.01)
+    )

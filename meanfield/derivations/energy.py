@@ -10,7 +10,7 @@ from itertools import product
 
 import sympy as sp
 
-from meanfield.symbols import Column, Expression, Net, mean_activity, net, pair, state
+from meanfield.symbols import Column, Expression, Net, mean_activity, pair, state
 
 
 def energy(of: Net) -> Expression:
@@ -41,7 +41,6 @@ def multilinearity_gap(of: Net) -> Expression:
 
 pair_energy = energy(pair)
 mean_pair_energy = product_expectation(pair_energy, pair.states, pair.means)
-triple = net(3)
 
 # ½s² is not multilinear: this much is lost when means replace spikes
 self_term_gap = sp.factor(unit_expectation(state**2 / 2) - mean_activity**2 / 2)

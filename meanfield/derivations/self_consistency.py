@@ -37,7 +37,6 @@ mean_field_map = firing_probability.subs(local_field, pair_mean_field)
 map_slope = firing_slope.subs(probability, mean_activity) * sp.diff(pair_mean_field, neighbour_activity)
 
 free_energy_curvature = sp.factor(sp.diff(pair_free_energy, mean_activity, 2))
-free_energy_cross_curvature = sp.diff(pair_free_energy, mean_activity, neighbour_activity)
 
 
 def least_curvature() -> Expression:

@@ -34,7 +34,6 @@ from proofs_numeric.balls.arithmetic import (
 )
 
 BITS = 128
-MOST_BITS = 1024
 NEWTON_STEPS = 12
 # The uniqueness ball is sought among radii 2^-k.
 RADII = tuple(2.0**-k for k in range(1, 60))

@@ -383,9 +383,6 @@ def free_energy_is_convex(model: Model, seed: int, share: float, mutation: str |
     return Evidence(measured, bound, roundings)
 
 
-TRIANGLE_FREE = ([[0.0, 1.0], [1.0, 0.0]], [0.0, 0.0], 1.0)
-
-
 @claim(
     label="A6",
     title="Plefka, Thouless-Anderson-Palmer",

@@ -6,6 +6,7 @@ from dynamics.enumeration import ExactLaw, exact_gradient, exact_law, leaky_law,
 from dynamics.estimators import Estimate, estimate_gradient
 from dynamics.exact_nudging import CostLaw, cost_law, exact_equilibrium_gradient, nudging_series
 from dynamics.exact_variance import coupled_variance_coefficient, stationary_estimator_moments, three_factor_variance
+from dynamics.pair_transfer import stationary_trace_moments
 from dynamics.partition_zeros import nearest_zero, partition_zeros
 from dynamics.phases import Samples, advance, relax, sample
 from dynamics.recommendation import Recommendation, recommend, recommendations
@@ -41,6 +42,7 @@ __all__ = [
     "relax",
     "sample",
     "stationary_estimator_moments",
+    "stationary_trace_moments",
     "three_factor_variance",
     "transition_matrix",
 ]

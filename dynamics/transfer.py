@@ -50,7 +50,7 @@ def leaky_stationary(model: Model, *, leak: float | ArrayLike, copies: int = 1, 
                 math.comb(copies, count) * probability[:, i] ** count * (1 - probability[:, i]) ** (copies - count)
             )
             moved = (1 - leaks[i]) * points + leaks[i] * count / copies
-            interpolation = np.kron(interpolation, _lagrange(points, moved))
+            interpolation = np.kron(interpolation, lagrange(points, moved))
         transfer += weight[:, None] * interpolation
     # wP = w with Σw = 1: the rank-one term fixes the normalisation of the null vector
     ones = np.ones(len(grid))
@@ -60,7 +60,7 @@ def leaky_stationary(model: Model, *, leak: float | ArrayLike, copies: int = 1, 
     return StationaryMoments(mean, centred.T @ (law[:, None] * centred))
 
 
-def _lagrange(points: FloatArray, targets: FloatArray) -> FloatArray:
+def lagrange(points: FloatArray, targets: FloatArray) -> FloatArray:
     """Barycentric interpolation from Chebyshev points of the first kind, (targets, points)."""
     count = len(points)
     weights = (-1.0) ** np.arange(count) * np.sin(math.pi * (np.arange(count) + 0.5) / count)

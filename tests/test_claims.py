@@ -12,7 +12,7 @@ from proofs_numeric.verdicts import FALSE_ALARMS, ledger
 
 THEOREMS = [pytest.param(label, id=f"{label}: {claim.title}") for label, claim in CLAIMS.items()]
 # The seeded check draws many instances; here Hypothesis looks at edges, and shrinks what fails.
-EXAMPLES = {"B9": 2, "B11": 3, "B4": 10, "B5": 10, "B11b": 10, "C3": 6}
+EXAMPLES = {"B9": 2, "B11": 3, "B4": 10, "B5": 10, "B11b": 10, "C3": 6, "C9b": 4}
 LEAST_NONTRIVIAL = 0.95
 
 

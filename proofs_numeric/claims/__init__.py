@@ -16,6 +16,7 @@ from proofs_numeric.claims import (
     plasticity,
     sampling,
     smoothing,
+    trace_nudging,
     tracking,
     variance,
 )
@@ -36,6 +37,7 @@ __all__ = [
     "plasticity",
     "sampling",
     "smoothing",
+    "trace_nudging",
     "tracking",
     "variance",
 ]

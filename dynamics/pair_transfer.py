@@ -22,8 +22,8 @@ from meanfield.response import linear_noise, susceptibility
 from meanfield.solve import fixed_point
 
 UNITS = 2
-# Relative residual of one run of GMRES, its Krylov dimension, and how many runs: 1e-6 twice is rounding.
-RESIDUAL, KRYLOV, RUNS = 1e-6, 100, 2
+# Relative residual of one run of GMRES, its Krylov dimension, and how many runs: 1e-6 three times is rounding.
+RESIDUAL, KRYLOV, RUNS = 1e-6, 100, 3
 # Half the window that holds a trace's law, in standard deviations; polynomials carry on beyond it.
 # (fires in the phase that fires more, fires in the other)
 WIDTH = 5.0
@@ -146,5 +146,7 @@ def _solved(
     for _ in range(RUNS):
         residual = wanted.ravel() - balance(found)
         scale = float(np.linalg.norm(residual))
+        if scale == 0:
+            break
         found += scale * gmres(system, residual / scale, rtol=RESIDUAL, restart=KRYLOV, maxiter=3, M=preconditioner)[0]
     return found.reshape(wanted.shape)

@@ -101,7 +101,10 @@ def optimal_nudging_of_traces(model: Model, seed: int, rates: int, mutation: str
         misses.append(exponent_interval(nudgings, moments.variance[:, 0]).distance(power))
         for part, wanted in enumerate(stated.variance):
             ratios = moments.variance[:, part] * nudgings * heat / epsilon
-            misses.append(_miss(ratios, float(wanted), float(stated.variance[0])))
+            # the law's rounding EPS/ε times a squared window of at most 12ε, divided by 4εβ/T
+            misses.append(
+                _miss(ratios, float(wanted), float(stated.variance[0]), 3 * EPS / (epsilon[-1] * nudgings[-1]))
+            )
     target = implicit_gradient(model, cost, cost_on).couplings[0, 1]
     # in units of the temperature every derivative of the gradient has its scale
     scale = float(abs(target))

@@ -109,7 +109,7 @@ def _winding(law: CostLaw, radius: float) -> int:
 def _zeros(law: CostLaw, inner: float, outer: float) -> NDArray[Any]:
     """Zeros with inner ≤ |w| ≤ outer and Im w > 0, where none lies within inner; as many as the winding says."""
     wanted = _winding(law, outer)
-    density = DENSITY
+    density, repeated = DENSITY, np.zeros(0, dtype=complex)
     for _ in range(REFINEMENTS):
         found = _newton(law, _starts(inner, outer, density))
         found = found[(np.abs(found) <= outer) & (found.imag > 0)]

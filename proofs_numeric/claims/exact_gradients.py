@@ -110,10 +110,8 @@ def _distance(first: Gradient, second: Gradient) -> FloatArray:
 
 
 def _combined(weights: tuple[float, float], terms: tuple[Gradient, Gradient]) -> Gradient:
-    couplings, bias = (
-        sum(w * part for w, part in zip(weights, parts, strict=True)) for parts in zip(*terms, strict=True)
-    )
-    return Gradient(couplings, bias)
+    (first, second), (one, two) = weights, terms
+    return Gradient(first * one.couplings + second * two.couplings, first * one.bias + second * two.bias)
 
 
 def _slopes(model: Model, cost: QuadraticCost, cost_on: str, dynamics: str) -> FloatArray:
@@ -218,7 +216,7 @@ def _gradient_misses(
 def _objective(law: CostLaw, strength: float) -> float:
     """(A_β − A_0)/β = −(T/β) ln⟨e^{−βC/T}⟩ with strength = β/T, accurate for small β."""
     masses = np.exp(law.log_masses)
-    mean = masses @ law.values
+    mean = float(masses @ law.values)
     return mean - math.log1p(float(masses @ np.expm1(-strength * (law.values - mean)))) / strength
 
 

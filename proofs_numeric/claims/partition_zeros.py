@@ -61,12 +61,12 @@ def zeros_and_aliasing(model: Model, seed: int, share: float, mutation: str | No
         "T² for T": radius * model.temperature,
         "max|c| for the range": radius * float(np.ptp(law.values) / np.abs(cost.target - 0.5).max()),
     }.get(mutation or "", radius)
-    measured = [stated / zeros.imag, stated / np.abs(zeros), _residuals(law, model, zeros)]
-    bound = [np.ones(zeros.size), np.ones(zeros.size), np.zeros(zeros.size)]
+    measured: list[FloatArray] = [stated / zeros.imag, stated / np.abs(zeros), _residuals(law, model, zeros)]
+    bound: list[FloatArray] = [np.ones(zeros.size), np.ones(zeros.size), np.zeros(zeros.size)]
     rounding = [np.full(zeros.size, ZERO_ROUNDING), np.full(zeros.size, ZERO_ROUNDING), np.full(zeros.size, 1e-9)]
     if zeros.size == 1 and cost.outputs.size == 1:
         exact = math.hypot(math.pi, float(law.log_masses[1] - law.log_masses[0])) * radius / math.pi
-        measured.append(np.abs([abs(zeros[0]) / exact - 1]))
+        measured.append(np.array([abs(abs(zeros[0]) / exact - 1)]))
         bound.append(np.zeros(1))
         rounding.append(np.full(1, ZERO_ROUNDING))
     errors, limits = _aliasing(model, cost, share * radius, mutation)

@@ -92,9 +92,11 @@ def test_a_cost_without_a_slope_at_rest_never_moves_anything():
     assert bounds.local_holomorphy_radius(free_unit(0.7), QuadraticCost([0], [at_rest])) > 1e6
 
 
+# κ_∞ = 2 and 1.5
+@pytest.mark.parametrize("coupling", [8.0, 6.0])
 @pytest.mark.parametrize("start", [0.0, 1.0])
-def test_local_radius_needs_no_contraction(start):
-    model, begin = Model([[0, 8.0], [8.0, 0]], [-4.0, -4.0]), [start, start]
+def test_local_radius_needs_no_contraction(start, coupling):
+    model, begin = Model([[0, coupling], [coupling, 0]], [-coupling / 2, -coupling / 2]), [start, start]
     with pytest.raises(HypothesisError, match="κ_∞"):
         bounds.holomorphy_radius(model, COST)
     radius = bounds.local_holomorphy_radius(model, COST, start=begin)

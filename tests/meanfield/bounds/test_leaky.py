@@ -286,6 +286,11 @@ def test_bad_count_is_refused_with_the_value(pair, name, arguments, said):
         getattr(bounds, name)(pair, leak=0.2, **arguments)
 
 
+def test_drift_lag_refuses_a_bad_number_of_copies(pair):
+    with pytest.raises(ValueError, match="copies must be a whole number of at least 1, got 0"):
+        bounds.drift_lag(pair, leak=0.2, drift=0.1, copies=0)
+
+
 @pytest.mark.parametrize("drift", [-0.1, math.nan, math.inf])
 def test_bad_drift_is_refused_with_the_value(pair, drift):
     with pytest.raises(ValueError, match=f"drift must be finite and not negative, got {drift}"):

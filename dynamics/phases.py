@@ -178,8 +178,7 @@ def sample(
     """
     setting = bind(model, dynamics, cost=cost, cost_on=cost_on, leak=leak, copies=copies, scan=scan)
     noise = checked_noise(seed, first_step, steps, first_replica, replicas)
-    if not np.isfinite(nudging) or (nudging != 0 and cost is None):
-        raise ValueError(f"nudging must be finite and needs a cost, got {nudging} with cost={cost}")
+    _check_nudging(nudging, cost)
     states = checked_states(dynamics, start, replicas, model.size, noise)
     spikes = run_phase(setting, states, steps=steps, noise=noise, nudgings=nudging)
     error = states.std(axis=0, ddof=1) / np.sqrt(replicas) if replicas > 1 else np.full(model.size, np.nan)
@@ -234,12 +233,16 @@ def _relaxation(
 ) -> tuple[tuple[Any, ...], FloatArray, FloatArray]:
     """What the kernels of deterministic EP share, the cycle of leaks, and the starting state, all checked."""
     setting = bind(model, "leaky", cost=cost, cost_on=cost_on)
-    if not np.isfinite(nudging) or (nudging != 0 and cost is None):
-        raise ValueError(f"nudging must be finite and needs a cost, got {nudging} with cost={cost}")
+    _check_nudging(nudging, cost)
     parameters = (
         model.couplings, model.bias, setting.slope, setting.offset, float(nudging), model.temperature,
     )  # fmt: skip
     return parameters, leak_cycle(leak, model.size), checked_states("leaky", start, 1, model.size, Noise(0))[0]
+
+
+def _check_nudging(nudging: float, cost: QuadraticCost | None) -> None:
+    if not np.isfinite(nudging) or (nudging != 0 and cost is None):
+        raise ValueError(f"nudging must be finite and needs a cost, got {nudging} with cost={cost}")
 
 
 def checked_noise(seed: int, first_step: int, steps: int, first_replica: int, replicas: int) -> Noise:

@@ -25,8 +25,7 @@ from figures import page
 from figures.bias_study import quietly, relative_error
 from figures.networks import sk
 from meanfield import ConvergenceError, Gradient, Model, QuadraticCost, bounds, fixed_point, implicit_gradient
-from proofs_numeric.claims.gradient_error import random_cost
-from proofs_numeric.instances import FIELDS, SHAPES, random_model
+from proofs_numeric.instances import FIELDS, SHAPES, random_cost, random_model
 
 # The dependence on N is shown at this κ_a.
 SIZE_GAIN = 0.5

@@ -15,7 +15,7 @@ from meanfield.learning_rule import equilibrium_gradient
 from meanfield.model import FloatArray, Gradient, Model, QuadraticCost
 from meanfield.response import implicit_gradient
 from proofs_numeric.claim import Evidence, Falsifier, claim
-from proofs_numeric.instances import Interval, model_scalars
+from proofs_numeric.instances import Interval, model_scalars, random_cost
 
 EPS = float(np.finfo(float).eps)
 LOG_NUDGING = Interval(math.log(0.01), math.log(10.0))
@@ -25,13 +25,6 @@ WARM_PAIR = ([[0.0, 0.08], [0.08, 0.0]], [-0.04, -0.04], 4.0)
 BIASED_PAIR = ([[0.0, 0.02], [0.02, 0.0]], [1.0, 1.2], 1.0)
 STRONG_TRIANGLE = ([[0.0, 1.2, 1.2], [1.2, 0.0, 1.2], [1.2, 1.2, 0.0]], [-0.7, -0.9, -1.6], 1.0)
 FREE_PAIR = ([[0.0, 0.0], [0.0, 0.0]], [0.4, -0.3], 1.0)
-
-
-def random_cost(size: int, seed: int) -> QuadraticCost:
-    """Between one and all of the units, in random order, towards uniform targets."""
-    generator = np.random.default_rng([seed, 2])
-    outputs = generator.permutation(size)[: generator.integers(1, size + 1)]
-    return QuadraticCost(outputs, generator.uniform(size=outputs.size))
 
 
 def _entries(gradient: Gradient) -> FloatArray:

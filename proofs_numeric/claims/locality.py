@@ -30,18 +30,12 @@ from meanfield.model import FloatArray, Model, QuadraticCost
 from meanfield.solve import fixed_point
 from meanfield.symbols import net
 from proofs_numeric.claim import Evidence, Falsifier, claim
-from proofs_numeric.instances import Interval, model_scalars
+from proofs_numeric.instances import Interval, model_scalars, random_cost
 
 EPS = float(np.finfo(float).eps)
 CHAIN = ([[0.0, 2.0, 0.0], [2.0, 0.0, -1.5], [0.0, -1.5, 0.0]], [-0.4, 0.3, 0.9], 1.0)
 # dynamics and the statistic it is read by
 READINGS = (("leaky", "traces"), ("leaky", "probabilities"), ("little", "spikes"), ("glauber", "spikes"))
-
-
-def _cost(size: int, seed: int) -> QuadraticCost:
-    generator = np.random.default_rng([seed, 70])
-    outputs = generator.permutation(size)[: generator.integers(1, size + 1)]
-    return QuadraticCost(outputs, generator.uniform(size=outputs.size))
 
 
 @claim(
@@ -87,7 +81,7 @@ def _foreign_symbol_count() -> int:
 def _sampled_reads(model: Model, seed: int, first: int, second: int) -> int:
     """How many of the sums over replicas of synapse (first, second) change when all other units become NaN."""
     dynamics, statistic = READINGS[seed % len(READINGS)]
-    setting, strength = bind(model, dynamics, cost=_cost(model.size, seed)), 0.3 * model.temperature
+    setting, strength = bind(model, dynamics, cost=random_cost(model.size, seed)), 0.3 * model.temperature
     start = free_phase(setting, steps=5, replicas=6, noise=Noise(seed % 2**31))
     raised, lowered = (
         read_phase(setting, start, 3, Noise(seed % 2**31, STREAM_NUDGED), np.full(6, nudging), statistic)
@@ -209,7 +203,7 @@ def memory_against_steps(model: Model, leak: float, seed: int, mutation: str | N
     """From n to 3n steps a phase, the measured peak memory of EP grows by 0 bytes, that of BPTT by 8N bytes a step (16N when
     it hands back every step's contribution); in layered networks EP's stays as it is, too.
     """
-    cost = _cost(model.size, seed)
+    cost = random_cost(model.size, seed)
     steps = math.ceil(GROWTH / (16 * model.size))
     slope = {"BPTT in constant memory": 0, "half of 8N bytes a step": 4}.get(mutation or "", 8) * model.size
     last = _last_of_path if mutation == "EP keeps its path" else advance

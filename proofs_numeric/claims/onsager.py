@@ -18,8 +18,7 @@ from meanfield.model import FloatArray, Gradient, Model, QuadraticCost
 from meanfield.response import implicit_gradient
 from meanfield.solve import MeanFieldMap, fixed_point
 from proofs_numeric.claim import Evidence, Falsifier, claim
-from proofs_numeric.claims.gradient_error import random_cost
-from proofs_numeric.instances import SEEDS, Interval, model_scalars
+from proofs_numeric.instances import SEEDS, Interval, model_scalars, random_cost
 from proofs_numeric.verdicts import exponent_interval, limit_miss
 
 EPS = float(np.finfo(float).eps)

@@ -18,16 +18,10 @@ from meanfield.model import Model, QuadraticCost
 from meanfield.response import contraction_rate, linear_noise
 from meanfield.solve import fixed_point
 from proofs_numeric.claim import Evidence, Falsifier, claim
-from proofs_numeric.instances import Interval, model_scalars
+from proofs_numeric.instances import Interval, model_scalars, random_cost
 
 EPS = float(np.finfo(float).eps)
 PAIR = ([[0.0, 2.0], [2.0, 0.0]], [-0.6, 0.4], 1.0)
-
-
-def _cost(size: int, seed: int) -> QuadraticCost:
-    generator = np.random.default_rng([seed, 70])
-    outputs = generator.permutation(size)[: generator.integers(1, size + 1)]
-    return QuadraticCost(outputs, generator.uniform(size=outputs.size))
 
 
 @claim(
@@ -50,7 +44,7 @@ def stdp_form(model: Model, leak: float, share: float, seed: int, mutation: str 
     """∫(s_iṡ_j + s_jṡ_i)dt = Δ(s_is_j): over β it is EP's update, one-sided from rest, symmetric along −β → β. Midpoint sums are
     exact; left-point sums miss −ΣΔs_iΔs_j, whose mean for leaky spikes is −Σε_iε_jE[(p_i−s_i)(p_j−s_j)], −ε²p(1−p)/K more at i = j.
     """
-    cost = _cost(model.size, seed)
+    cost = random_cost(model.size, seed)
     parts = [
         _polynomial_path(model.size, seed, one_half=mutation == "one half of the rule"),
         _equilibrium_path(model, cost, share, "one-sided", 1.0),

@@ -49,6 +49,8 @@ class Campaign:
         self.baselines: dict[tuple[str, bool], Baseline] = {}
         self.left_out: dict[str, str] = {}
         self.known: dict[str, dict[str, str]] = {}
+        path = self.kept / "killers.json"
+        self.killers: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
 
     def draw(self, package: str, seed: int, size: int, only: Sequence[str] = ()) -> tuple[Counter[str], list[Mutant]]:
         """How many mutants each module has, and a uniform sample of them all; ValueError for a module without."""
@@ -87,12 +89,16 @@ class Campaign:
                     continue
                 slot = free.pop()
                 cost = sum(baseline.seconds[test] for test in tests)
+                # the test that noticed it last time first: what it still fails is killed at once
+                killer = self.killers.get(mutant.rank(0))
+                tests.sort(key=lambda test: test != killer)
                 running[slot.start(mutant, tests, cost, self._compiled(mutant.path))] = _Running(slot, mutant)
             if running:
                 child, status = os.waitpid(-1, 0)
                 ended = running.pop(child)
                 ended.slot.undo()
                 free.append(ended.slot)
+                self._note_killer(ended)
                 done[ended.mutant] = self._keep(ended.mutant, outcome(status))
                 finished += 1
             if time.monotonic() - last > 10 or not (waiting or running):
@@ -163,6 +169,11 @@ class Campaign:
         outcomes[mutant.rank(0)] = kind
         _write(path, outcomes)
         return kind
+
+    def _note_killer(self, ended: _Running) -> None:
+        if killer := ended.slot.killer():
+            self.killers[ended.mutant.rank(0)] = killer
+            _write(self.kept / "killers.json", self.killers)
 
 
 def _mutant(row: dict[str, Any]) -> Mutant:

@@ -137,10 +137,15 @@ class _Recorder(_Plugin):
 
 
 class _Order(_Plugin):
-    """A pytest plugin: exactly these tests, in this order."""
+    """A pytest plugin: exactly these tests, in this order; the first that fails is written down."""
 
-    def __init__(self, wanted: list[str]) -> None:
+    def __init__(self, wanted: list[str], killer: Path) -> None:
         self.wanted = {test: place for place, test in enumerate(wanted)}
+        self.killer = killer
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed and report.nodeid in self.wanted:
+            self.killer.write_text(report.nodeid)
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         # a mutant may rename a test: what was not there before it cannot be ordered, and runs last
@@ -157,6 +162,7 @@ class Slot:
     def __init__(self, root: Path, folder: Path) -> None:
         self.tree = folder / "tree"
         self.log = folder / "log"
+        self.noted = folder / "killer"
         shutil.rmtree(self.tree, ignore_errors=True)
         names = subprocess.run(
             ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
@@ -252,9 +258,15 @@ class Slot:
         path.write_text(mutant.apply(source))
         files = list(dict.fromkeys(test.split("::")[0] for test in tests))
         self.undo = lambda: path.write_text(source)
+        self.noted.unlink(missing_ok=True)
+        plugin = _Order(tests, self.noted)
         return self.fork(
-            lambda: int(pytest.main([*OPTIONS, *files], plugins=[_Order(tests)])), GRACE + PATIENCE * seconds, compiled
+            lambda: int(pytest.main([*OPTIONS, *files], plugins=[plugin])), GRACE + PATIENCE * seconds, compiled
         )
+
+    def killer(self) -> str:
+        """The test that noticed the last mutant; "" when none did, or the import failed."""
+        return self.noted.read_text() if self.noted.exists() else ""
 
 
 def _read(record: Path, found: Baseline) -> str:

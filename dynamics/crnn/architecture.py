@@ -1,78 +1,229 @@
 """Which layers a network has, and where each lies in the flat vectors that the kernels read.
 
-Main results: Architecture.
+Main results: Architecture, Conv, Dense.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
-from meanfield.model import FloatArray
+from dynamics.crnn.convolution import output_shape
+from meanfield.model import FloatArray, whole_number
+
+POOLINGS = ("average", "max")
+
+
+@dataclass(frozen=True)
+class Conv:
+    """A layer s = P(w ⋆ below): kernel × kernel weights a channel, then the mean of pool × pool windows, pool apart.
+
+    pooling="max" takes the largest drive of a window instead and sends the layer's own drive back to where that was: it is no
+    multilinear primitive, so that no claim covers it.
+    """
+
+    channels: int
+    kernel: int
+    stride: int = 1
+    padding: int = 0
+    pool: int = 1
+    pooling: str = "average"
+
+    def __post_init__(self) -> None:
+        for name in ("channels", "kernel", "stride", "pool"):
+            whole_number(name, getattr(self, name), 1)
+        whole_number("padding", self.padding, 0)
+        if self.pooling not in POOLINGS:
+            raise ValueError(f"pooling must be one of {', '.join(POOLINGS)}, got {self.pooling!r}")
+
+    def shape(self, below: tuple[int, ...]) -> tuple[int, ...]:
+        """(channels, height, width) after pooling, from the layer below's; ValueError when it has no such shape."""
+        if len(below) != 3:
+            raise ValueError(
+                f"a convolution needs (channels, height, width) below it, got {below}: put it before the dense layers"
+            )
+        drive = output_shape(below[1:], (self.kernel, self.kernel), stride=self.stride, padding=self.padding)
+        return self.channels, *output_shape(drive, (self.pool, self.pool), stride=self.pool)
+
+    def weights(self, below: tuple[int, ...]) -> tuple[int, ...]:
+        """(channels above, channels below, rows, columns)."""
+        return self.channels, below[0], self.kernel, self.kernel
+
+    @property
+    def biases(self) -> int:
+        """One a channel."""
+        return self.channels
+
+
+@dataclass(frozen=True)
+class Dense:
+    """A layer of units that each see all units of the layer below."""
+
+    units: int
+
+    def __post_init__(self) -> None:
+        whole_number("units", self.units, 1)
+
+    def shape(self, below: tuple[int, ...]) -> tuple[int, ...]:
+        """(units,), whatever is below."""
+        return (self.units,)
+
+    def weights(self, below: tuple[int, ...]) -> tuple[int, ...]:
+        """(units below, units), the units below in the order of the state."""
+        return math.prod(below), self.units
+
+    @property
+    def biases(self) -> int:
+        """One a unit."""
+        return self.units
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """Dense layers s⁰, …, s^L with the primitive Φ(s) = Σ_n ⟨s^{n+1}, W_nᵀ s^n⟩ + ⟨b_n, s^n⟩; s⁰ is the clamped input.
+    """Layers with the primitive Φ(s) = Σ_n ⟨s^{n+1}, P(w_n ⋆ s^n)⟩ + ⟨b_n, s^{n+1}⟩; s⁰ is the clamped input.
 
-    layers: units a layer, input first. The free units are kept layer after layer in one vector (units,), the weights
-    matrix after matrix, each row-major of shape (below, above), in one vector (weights,).
+    input: (channels, height, width) or (units,). layers: the free ones, from below. classes: 0 where the last layer is the
+    output, nudged by a squared error; otherwise a softmax readout outside the dynamics, with a matrix and biases of its own.
+    An image's state is one vector (units,), layer after layer, each flattened with its channels last; so are images
+    (inputs,). All weights lie in one vector (weights,), array after array, row-major: convolutions (above, below, rows,
+    columns), dense ones and the readout (below, above). All biases lie in one vector (biases,).
     """
 
-    layers: tuple[int, ...]
+    input: tuple[int, ...]
+    layers: tuple[Conv | Dense, ...]
+    classes: int = 0
+
+    def __post_init__(self) -> None:
+        if len(self.input) not in (1, 3):
+            raise ValueError(f"input must be (channels, height, width) or (units,), got {self.input}")
+        for size in self.input:
+            whole_number("input", size, 1)
+        whole_number("classes", self.classes, 0)
+        if not self.layers:
+            raise ValueError("a network needs one layer at least, got none: add a dense or a conv layer")
+        if self.classes == 0 and not isinstance(self.layers[-1], Dense):
+            raise ValueError(
+                f"the last layer must be dense where the squared error is inside the dynamics, got {self.layers[-1]}: "
+                "add a dense layer, or give classes for a readout"
+            )
+        self.shapes  # noqa: B018  an impossible stack is refused here
+
+    @classmethod
+    def dense(cls, *units: int, classes: int = 0) -> Architecture:
+        """Dense layers alone, input first."""
+        return cls((units[0],), tuple(Dense(size) for size in units[1:]), classes)
 
     @property
     def inputs(self) -> int:
         """Units of the clamped input."""
-        return self.layers[0]
+        return math.prod(self.input)
 
-    @property
-    def outputs(self) -> int:
-        """Units of the last layer."""
-        return self.layers[-1]
+    @cached_property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """(channels, height, width) or (units,) of each free layer."""
+        shapes = [self.input]
+        for number, layer in enumerate(self.layers, start=1):
+            try:
+                shapes.append(layer.shape(shapes[-1]))
+            except ValueError as error:
+                raise ValueError(f"layer {number}: {error}") from error
+        return tuple(shapes[1:])
+
+    @cached_property
+    def sizes(self) -> tuple[int, ...]:
+        """Units of each free layer."""
+        return tuple(math.prod(shape) for shape in self.shapes)
 
     @property
     def units(self) -> int:
-        """N, the free units: every layer but the input."""
-        return sum(self.layers[1:])
-
-    @cached_property
-    def shapes(self) -> tuple[tuple[int, int], ...]:
-        """(below, above) of each weight matrix."""
-        return tuple(pairwise(self.layers))
+        """N, the free units."""
+        return sum(self.sizes)
 
     @property
-    def weights(self) -> int:
-        """How many weights there are in all."""
-        return sum(below * above for below, above in self.shapes)
+    def outputs(self) -> int:
+        """How many numbers are compared with a target: units of the last layer, or classes of the readout."""
+        return self.classes or self.sizes[-1]
 
     @cached_property
     def places(self) -> tuple[slice, ...]:
         """Where each free layer lies in a state (…, units)."""
-        ends = np.cumsum(self.layers[1:]).tolist()
-        return tuple(slice(end - size, end) for end, size in zip(ends, self.layers[1:], strict=True))
+        return _places(self.sizes)
 
-    def matrices(self, weights: FloatArray) -> tuple[FloatArray, ...]:
-        """Views W_0, W_1, … of shape (below, above) into a flat vector (weights,)."""
-        ends = np.cumsum([below * above for below, above in self.shapes]).tolist()
-        return tuple(
-            weights[end - shape[0] * shape[1] : end].reshape(shape)
-            for end, shape in zip(ends, self.shapes, strict=True)
-        )
+    @cached_property
+    def weight_shapes(self) -> tuple[tuple[int, ...], ...]:
+        """The shape of each layer's weights, the readout's last."""
+        below = (self.input, *self.shapes)
+        shapes = [layer.weights(shape) for layer, shape in zip(self.layers, below, strict=False)]
+        return (*shapes, (self.sizes[-1], self.classes)) if self.classes else tuple(shapes)
+
+    @cached_property
+    def fan_in(self) -> tuple[int, ...]:
+        """Weights that drive one unit from below, for each array; average pooling is not counted."""
+        return tuple(math.prod(shape[1:]) if len(shape) == 4 else shape[0] for shape in self.weight_shapes)
+
+    @cached_property
+    def bias_sizes(self) -> tuple[int, ...]:
+        """How many biases each layer has, the readout's last."""
+        sizes = tuple(layer.biases for layer in self.layers)
+        return (*sizes, self.classes) if self.classes else sizes
+
+    @property
+    def weights(self) -> int:
+        """How many weights there are in all."""
+        return sum(map(math.prod, self.weight_shapes))
+
+    @property
+    def biases(self) -> int:
+        """How many biases there are in all."""
+        return sum(self.bias_sizes)
+
+    def arrays(self, weights: NDArray[np.floating]) -> tuple[NDArray[np.floating], ...]:
+        """Views of each layer's weights, of weight_shapes, into a flat vector (weights,)."""
+        places = _places([math.prod(shape) for shape in self.weight_shapes])
+        return tuple(weights[place].reshape(shape) for place, shape in zip(places, self.weight_shapes, strict=True))
+
+    def bias_arrays(self, bias: NDArray[np.floating]) -> tuple[NDArray[np.floating], ...]:
+        """Views of each layer's biases into a flat vector (biases,)."""
+        return tuple(bias[place] for place in _places(self.bias_sizes))
+
+    def unit_bias(self, bias: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Each free unit's bias, (units,): a channel's at all its places."""
+        repeated = [
+            np.tile(own, size // len(own)) for own, size in zip(self.bias_arrays(bias), self.sizes, strict=False)
+        ]
+        return np.concatenate(repeated)
+
+    def sum_to_bias(self, values: NDArray[np.floating]) -> NDArray[np.floating]:
+        """The adjoint of unit_bias, the readout left out: values (units,) summed over the places of each channel."""
+        sums = [
+            values[place].reshape(-1, layer.biases).sum(axis=0)
+            for place, layer in zip(self.places, self.layers, strict=True)
+        ]
+        return np.concatenate(sums)
 
     def per_weight(self, values: Sequence[float]) -> FloatArray:
-        """One value a matrix, repeated for each of its weights: (weights,)."""
-        return np.repeat(np.asarray(values, dtype=np.float64), [below * above for below, above in self.shapes])
+        """One value an array, repeated for each of its weights: (weights,)."""
+        return np.repeat(np.asarray(values, dtype=np.float64), [math.prod(shape) for shape in self.weight_shapes])
+
+    def per_bias(self, values: Sequence[float]) -> FloatArray:
+        """One value a layer, the readout last, repeated for each of its biases: (biases,)."""
+        return np.repeat(np.asarray(values, dtype=np.float64), self.bias_sizes)
 
     def per_unit(self, values: Sequence[float]) -> FloatArray:
         """One value a free layer, repeated for each of its units: (units,)."""
-        return np.repeat(np.asarray(values, dtype=np.float64), self.layers[1:])
+        return np.repeat(np.asarray(values, dtype=np.float64), self.sizes)
 
     def draw_weights(self, generator: np.random.Generator, scales: Sequence[float]) -> FloatArray:
-        """Weights uniform on ±scale/√below, one scale a matrix: (weights,)."""
-        spread = [scale / np.sqrt(below) for scale, (below, _) in zip(scales, self.shapes, strict=True)]
+        """Weights uniform on ±scale/√(fan in), one scale an array: (weights,)."""
+        spread = [scale / np.sqrt(below) for scale, below in zip(scales, self.fan_in, strict=True)]
         return generator.uniform(-1.0, 1.0, self.weights) * self.per_weight(spread)
+
+
+def _places(sizes: Sequence[int]) -> tuple[slice, ...]:
+    ends = np.cumsum(sizes).tolist()
+    return tuple(slice(end - size, end) for end, size in zip(ends, sizes, strict=True))

@@ -102,6 +102,6 @@ def gradient(architecture: Architecture, images: FloatArray, response: Response)
     means = [images, *(np.ascontiguousarray(response.mean[:, place]) for place in places)]
     slopes = [np.zeros_like(images), *(np.ascontiguousarray(response.slope[:, place]) for place in places)]
     weights = np.empty(architecture.weights)
-    for layer, product in enumerate(architecture.matrices(weights)):
+    for layer, product in enumerate(architecture.arrays(weights)):
         correlate(means[layer], slopes[layer], means[layer + 1], slopes[layer + 1], product)
     return weights, -response.slope.mean(axis=0)

@@ -145,8 +145,12 @@ class Network:
 
     @cached_property
     def _wiring(self) -> tuple[NDArray[np.int64], FloatArray, FloatArray]:
-        falling = [matrix.T.ravel() for matrix in self.architecture.matrices(self.weights)]
-        return np.array(self.architecture.layers, dtype=np.int64), self.weights, np.concatenate(falling)
+        falling = [matrix.T.ravel() for matrix in self.architecture.arrays(self.weights)]
+        return (
+            np.array((self.architecture.inputs, *self.architecture.sizes), dtype=np.int64),
+            self.weights,
+            np.concatenate(falling),
+        )
 
     def start(self, count: int) -> FloatArray:
         """The state ½ for `count` images, (count, units)."""
@@ -155,7 +159,7 @@ class Network:
     def constants(self, images: FloatArray) -> FloatArray:
         """The part of the field that no phase changes, b − θ + s⁰W_0, for clamped images (B, inputs): (B, units)."""
         constants = np.empty((len(images), self.architecture.units))
-        input_drive(images, self.architecture.matrices(self.weights)[0], self.bias - self.threshold, constants)
+        input_drive(images, self.architecture.arrays(self.weights)[0], self.bias - self.threshold, constants)
         return constants
 
     def phase(
@@ -223,7 +227,7 @@ class Network:
         """J of the free units, (units, units): W_n and W_nᵀ between neighbouring layers, 0 elsewhere."""
         places = self.architecture.places
         couplings = np.zeros((self.architecture.units, self.architecture.units))
-        for below, above, matrix in zip(places, places[1:], self.architecture.matrices(self.weights)[1:], strict=False):
+        for below, above, matrix in zip(places, places[1:], self.architecture.arrays(self.weights)[1:], strict=False):
             couplings[below, above] = matrix
             couplings[above, below] = matrix.T
         return couplings

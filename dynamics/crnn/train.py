@@ -62,7 +62,7 @@ class Run:
     @property
     def architecture(self) -> Architecture:
         """The experiment's layers."""
-        return Architecture(self.experiment.network.layers)
+        return Architecture.dense(*self.experiment.network.layers)
 
     @property
     def key(self) -> str:
@@ -102,7 +102,7 @@ def prepare(experiment: Experiment, out: Path, *, resume: bool = False) -> list[
 
 def start(experiment: Experiment, seed: int) -> State:
     """Weights uniform on ±scale/√(units below), biases and velocities 0."""
-    architecture = Architecture(experiment.network.layers)
+    architecture = Architecture.dense(*experiment.network.layers)
     weights = architecture.draw_weights(np.random.default_rng([seed, 0]), experiment.network.scales)
     bias = np.zeros(architecture.units)
     return State(weights, bias, np.zeros_like(weights), np.zeros_like(bias), np.empty(0), np.empty(0))
@@ -199,7 +199,7 @@ def accuracy(hits: NDArray[np.bool_]) -> dict[str, float]:
 def _write_weights(path: Path, network: Network) -> None:
     """W_0, W_1, … of shape (below, above) and bias_1, … per free layer, float32."""
     architecture = network.architecture
-    arrays = {f"weights_{n}": matrix for n, matrix in enumerate(architecture.matrices(network.weights))}
+    arrays = {f"weights_{n}": matrix for n, matrix in enumerate(architecture.arrays(network.weights))}
     arrays |= {f"bias_{n}": network.bias[place] for n, place in enumerate(architecture.places, start=1)}
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **{name: array.astype(np.float32) for name, array in arrays.items()})

@@ -105,7 +105,7 @@ def _poisoned(phase: Phase, others: NDArray[Any]) -> Phase:
 def _layered_reads(seed: int) -> int:
     """The same for one random weight of each matrix of a layered network, and for the biases of its units."""
     generator = np.random.default_rng([seed, 72])
-    architecture = Architecture((3, 4, 3, 2))
+    architecture = Architecture.dense(3, 4, 3, 2)
     weights, bias = architecture.draw_weights(generator, [2.0] * 3), generator.normal(size=architecture.units)
     network = Network(architecture, weights, bias, 0.5, 0.1, 0.4)
     images, targets = generator.uniform(size=(3, 3)), np.eye(2)[[0, 1, 0]]
@@ -114,7 +114,7 @@ def _layered_reads(seed: int) -> int:
     response = respond(rule, network, images, targets, seed=seed, replicas=np.arange(3))
     whole = gradient(architecture, images, response)
     changed = 0
-    for layer, matrix in enumerate(architecture.matrices(whole[0])):
+    for layer, matrix in enumerate(architecture.arrays(whole[0])):
         j, k = int(generator.integers(matrix.shape[0])), int(generator.integers(matrix.shape[1]))
         pixels, mean, slope = (np.full_like(part, np.nan) for part in (images, response.mean, response.slope))
         kept = [architecture.places[layer].start + k]
@@ -124,7 +124,7 @@ def _layered_reads(seed: int) -> int:
             kept.append(architecture.places[layer - 1].start + j)
         mean[:, kept], slope[:, kept] = response.mean[:, kept], response.slope[:, kept]
         alone = gradient(architecture, pixels, Response(mean, slope, response.free_outputs))
-        changed += int(architecture.matrices(alone[0])[layer][j, k] != matrix[j, k])
+        changed += int(architecture.arrays(alone[0])[layer][j, k] != matrix[j, k])
         changed += int((alone[1][kept] != whole[1][kept]).sum())
     return changed
 
@@ -243,7 +243,7 @@ def _last_of_path(*arguments: Any, **options: Any) -> FloatArray:
 
 
 def _small_network(seed: int) -> Network:
-    architecture = Architecture((3, 4, 2))
+    architecture = Architecture.dense(3, 4, 2)
     weights = architecture.draw_weights(np.random.default_rng([seed, 75]), [1.0, 1.0])
     return Network(architecture, weights, np.zeros(architecture.units), 1.0, 0.0, 0.5)
 

@@ -205,7 +205,7 @@ def onsager_in_layers(
 
 def _dense_layer_miss(generator: np.random.Generator, temperature: float) -> float:
     """Network.onsager_field against the Model's map on the same net, one clamped image."""
-    architecture = Architecture((3, 4, 3, 2))
+    architecture = Architecture.dense(3, 4, 3, 2)
     weights = generator.normal(size=architecture.weights)
     network = Network(architecture, weights, generator.normal(size=architecture.units), temperature, 0.1, 1.0)
     model = network.as_model(generator.uniform(size=3))

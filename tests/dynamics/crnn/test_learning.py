@@ -19,7 +19,7 @@ EXACT = Implicit(tolerance=1e-14, max_steps=5000)
 
 def network(layers=(5, 4, 3, 2), leak=0.5, temperature=0.5):
     generator = np.random.default_rng(7)
-    architecture = Architecture(layers)
+    architecture = Architecture.dense(*layers)
     weights = architecture.draw_weights(generator, [1.5] * (len(layers) - 1))
     return Network(architecture, weights, generator.normal(0.3, 0.3, architecture.units), temperature, 0.25, leak)
 
@@ -64,7 +64,7 @@ def test_the_implicit_gradient_is_the_theorys_on_the_networks_model():
     theory = implicit_gradient(net.as_model(images[0]), QuadraticCost(outputs, targets[0]))
     places = net.architecture.places
     np.testing.assert_allclose(bias, theory.bias, atol=1e-11)
-    for n, matrix in enumerate(net.architecture.matrices(weights)[1:]):
+    for n, matrix in enumerate(net.architecture.arrays(weights)[1:]):
         np.testing.assert_allclose(matrix, theory.couplings[places[n], places[n + 1]], atol=1e-11)
 
 
@@ -84,11 +84,11 @@ def test_symmetric_ep_tends_to_the_implicit_gradient_with_slope_two_in_the_nudgi
 @pytest.mark.exact
 def test_the_difference_taken_first_equals_the_difference_of_products():
     generator = np.random.default_rng(3)
-    architecture, nudging = Architecture((3, 4, 2)), 0.25
+    architecture, nudging = Architecture.dense(3, 4, 2), 0.25
     images, plus, minus = generator.random((5, 3)), generator.random((5, 6)), generator.random((5, 6))
     response = Response((plus + minus) / 2, (plus - minus) / (2 * nudging), plus[:, 4:])
     weights, bias = gradient(architecture, images, response)
-    lower, upper = architecture.matrices(weights)
+    lower, upper = architecture.arrays(weights)
     np.testing.assert_allclose(lower, -(images.T @ (plus - minus)[:, :4]) / (2 * nudging) / 5, atol=1e-15)
     products = plus[:, :4].T @ plus[:, 4:] - minus[:, :4].T @ minus[:, 4:]
     np.testing.assert_allclose(upper, -products / (2 * nudging) / 5, atol=1e-15)

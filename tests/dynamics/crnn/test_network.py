@@ -11,7 +11,7 @@ from meanfield import ConvergenceError, fixed_point
 
 def network(layers=(5, 4, 3, 2), seed=0, temperature=0.5, leak=1.0, scale=1.0):
     generator = np.random.default_rng(seed)
-    architecture = Architecture(layers)
+    architecture = Architecture.dense(*layers)
     weights = architecture.draw_weights(generator, [scale] * (len(layers) - 1))
     return Network(architecture, weights, generator.normal(0, 0.3, architecture.units), temperature, 0.25, leak)
 

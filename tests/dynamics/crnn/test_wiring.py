@@ -1,0 +1,194 @@
+"""Every layer's drive, its adjoint and its weight gradient are those of the plain convolutions."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dynamics.crnn.architecture import Architecture, Conv, Dense
+from dynamics.crnn.convolution import (
+    average_pool,
+    average_pool_transposed,
+    convolution_gradient,
+    convolve,
+    convolve_transposed,
+)
+from dynamics.crnn.wiring import accumulate, accumulate_images, drive, input_drive, scratch_for, unpack, wire
+
+pytestmark = pytest.mark.exact
+
+CHANNELS = st.sampled_from([1, 2, 3, 5, 8, 10, 16, 17, 32, 33, 40])
+
+
+@st.composite
+def architectures(draw, pooling=("average", "max")):
+    """Up to two convolutions, then up to two dense layers, on images of 5 to 9 a side."""
+    shape = (draw(st.integers(1, 3)), draw(st.integers(5, 9)), draw(st.integers(5, 9)))
+    layers, current = [], shape
+    for _ in range(draw(st.integers(0, 2))):
+        layer = Conv(
+            draw(CHANNELS), draw(st.integers(1, 3)), stride=draw(st.integers(1, 2)), padding=draw(st.integers(0, 2)),
+            pool=draw(st.integers(1, 2)), pooling=draw(st.sampled_from(pooling)),
+        )  # fmt: skip
+        try:
+            current = layer.shape(current)
+        except ValueError:
+            break
+        layers.append(layer)
+    layers += [Dense(draw(CHANNELS)) for _ in range(draw(st.integers(1, 2)))]
+    return Architecture(shape, tuple(layers), classes=draw(st.sampled_from([0, 3])))
+
+
+def whole(generator, *shape):
+    """Whole numbers times 4, so that sums of products stay exact with windows of four, in float32 too."""
+    return 4.0 * generator.integers(-3, 4, size=shape)
+
+
+def channels_first(values, shape):
+    """(1, channels, height, width) from a flat vector with its channels last."""
+    return values.reshape(*shape[1:], shape[0]).transpose(2, 0, 1)[None].astype(np.float64)
+
+
+def channels_last(values):
+    return values[0].transpose(1, 2, 0).ravel()
+
+
+def pooled_max(drives, size):
+    """The largest of each window, and the same as a mask of where it first is: both like `drives` in rank."""
+    rows, columns = drives.shape[2] // size, drives.shape[3] // size
+    largest, mask = np.zeros((*drives.shape[:2], rows, columns)), np.zeros_like(drives)
+    for index in np.ndindex(largest.shape):
+        y, x = index[2] * size, index[3] * size
+        window = drives[index[0], index[1], y : y + size, x : x + size]
+        a, b = np.unravel_index(window.argmax(), window.shape)
+        largest[index], mask[index[0], index[1], y + a, x + b] = window.max(), 1.0
+    return largest, mask
+
+
+def spread(layer, above, mask, shape):
+    """Pᵀ above: shared out over each window, or sent to where its largest drive is."""
+    if layer.pooling == "average":
+        return average_pool_transposed(above, size=layer.pool, shape=shape)
+    large = np.kron(above, np.ones((layer.pool, layer.pool)))
+    return mask * np.pad(large, ((0, 0), (0, 0), (0, shape[0] - large.shape[2]), (0, shape[1] - large.shape[3])))
+
+
+def reference(architecture, weights, image, state, mean, slope):
+    """(drive of the input, drive among free layers, gradient) by dynamics.crnn.convolution, float64, layer by layer."""
+    shapes = (architecture.input, *architecture.shapes)
+    constants, field, gradients = np.zeros(architecture.units), np.zeros(architecture.units), []
+    for n, (layer, array) in enumerate(
+        zip(architecture.layers, architecture.arrays(weights.astype(np.float64)), strict=False)
+    ):
+        here, there = architecture.places[n - 1] if n else None, architecture.places[n]
+
+        def below(values, here=here):
+            return image if here is None else values[here]
+
+        up = constants if n == 0 else field
+        if isinstance(layer, Dense):
+            up[there] += below(state) @ array
+            gradient = np.outer(below(mean), slope[there])
+            if n:
+                field[here] += array @ state[there]
+                gradient += np.outer(slope[here], mean[there])
+            gradients.append(gradient.ravel())
+            continue
+        steps = {"stride": layer.stride, "padding": layer.padding}
+        shape, kernel = shapes[n][1:], (layer.kernel, layer.kernel)
+        drives, mean_drives = (convolve(channels_first(below(v), shapes[n]), array, **steps) for v in (state, mean))
+        inner = drives.shape[2:]
+        mask, mean_mask = (pooled_max(d, layer.pool)[1] for d in (drives, mean_drives))
+        average = layer.pooling == "average"
+        up[there] += channels_last(
+            average_pool(drives, size=layer.pool) if average else pooled_max(drives, layer.pool)[0]
+        )
+        pairs = [(mean, slope)] if n == 0 else [(mean, slope), (slope, mean)]
+        gradient = sum(
+            convolution_gradient(
+                channels_first(below(pre), shapes[n]),
+                spread(layer, channels_first(post[there], shapes[n + 1]), mean_mask, inner), kernel=kernel, **steps,
+            )
+            for pre, post in pairs
+        )  # fmt: skip
+        gradients.append(np.ravel(gradient))
+        if n:
+            falling = spread(layer, channels_first(state[there], shapes[n + 1]), mask, inner)
+            field[here] += channels_last(convolve_transposed(falling, array, shape=shape, **steps))
+    return constants, field, np.concatenate(gradients)
+
+
+@settings(deadline=None)
+@given(architecture=architectures(), dtype=st.sampled_from([np.float32, np.float64]), seed=st.integers(0, 2**31 - 1))
+def test_drives_and_gradients_are_those_of_the_plain_convolutions_to_the_bit(architecture, dtype, seed):
+    generator = np.random.default_rng(seed)
+    weights = whole(generator, architecture.weights).astype(dtype)
+    image = whole(generator, architecture.inputs).astype(dtype)
+    state, mean, slope = whole(generator, 3, architecture.units).astype(dtype)
+    wiring = wire(architecture, weights, dtype)
+    scratch, product = scratch_for(wiring), np.zeros(wiring.rising.size, dtype=dtype)
+    constants, field = np.zeros((2, architecture.units), dtype=dtype)
+    input_drive(image, wiring, scratch, constants[: architecture.sizes[0]])
+    drive(state, wiring, scratch, field)
+    accumulate(image, mean, slope, wiring, scratch, product)
+    expected = reference(architecture, weights, image, state, mean, slope)
+    for got, wanted in zip((constants, field, unpack(architecture, product)), expected, strict=True):
+        assert got.dtype == dtype
+        assert np.array_equal(got, wanted)
+
+
+@settings(deadline=None)
+@given(architecture=architectures(pooling=("average",)), seed=st.integers(0, 2**31 - 1))
+def test_the_couplings_are_symmetric_so_that_what_rises_is_adjoint_to_what_falls(architecture, seed):
+    generator = np.random.default_rng(seed)
+    wiring = wire(architecture, whole(generator, architecture.weights), np.float64)
+    scratch = scratch_for(wiring)
+    first, second = whole(generator, 2, architecture.units)
+    fields = np.zeros((2, architecture.units))
+    drive(first, wiring, scratch, fields[0])
+    drive(second, wiring, scratch, fields[1])
+    assert second @ fields[0] == first @ fields[1]
+
+
+def test_drives_add_to_what_the_field_holds_and_scratch_carries_nothing_over():
+    architecture = Architecture((2, 7, 6), (Conv(5, 3, padding=1, pool=2), Conv(4, 2, pool=2, pooling="max"), Dense(3)))
+    generator = np.random.default_rng(0)
+    wiring = wire(architecture, generator.normal(size=architecture.weights), np.float64)
+    image, state = whole(generator, architecture.inputs), whole(generator, architecture.units)
+    scratch, other = scratch_for(wiring), scratch_for(wiring)
+    other[:] = np.nan
+    fields = np.zeros((2, architecture.units))
+    for field, memory in zip(fields, (scratch, other), strict=True):
+        drive(state, wiring, memory, field)
+        input_drive(image, wiring, memory, field)
+    assert np.array_equal(*fields)
+    before = fields[0].copy()
+    input_drive(image, wiring, other, fields[0])
+    drive(state, wiring, other, fields[0])
+    np.testing.assert_allclose(fields[0], 2 * before, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_gradient_of_many_images_is_their_sum_whatever_the_threads(dtype):
+    architecture = Architecture((1, 8, 8), (Conv(5, 3, pool=2), Dense(4)))
+    generator = np.random.default_rng(1)
+    wiring = wire(architecture, generator.normal(size=architecture.weights), dtype)
+    images = generator.normal(size=(11, architecture.inputs)).astype(dtype)
+    means, slopes = generator.normal(size=(2, 11, architecture.units)).astype(dtype)
+    threads, totals = numba.get_num_threads(), []
+    try:
+        for count in range(1, min(threads, 4) + 1):
+            numba.set_num_threads(count)
+            totals.append(accumulate_images(images, means, slopes, wiring))
+    finally:
+        numba.set_num_threads(threads)
+    assert all(np.array_equal(totals[0], total) for total in totals)
+    single = np.zeros(wiring.rising.size, dtype=np.float64)
+    for image, mean, slope in zip(images, means, slopes, strict=True):
+        product = np.zeros(wiring.rising.size, dtype=dtype)
+        accumulate(image, mean, slope, wiring, scratch_for(wiring), product)
+        single += product
+    np.testing.assert_allclose(totals[0], single, rtol=0, atol=64 * np.finfo(dtype).eps * np.abs(single).max())

@@ -164,7 +164,7 @@ def test_drives_add_to_what_the_field_holds_and_scratch_carries_nothing_over():
     for field, memory in zip(fields, (scratch, other), strict=True):
         drive(state, wiring, memory, field)
         input_drive(image, wiring, memory, field)
-    assert np.array_equal(*fields)
+    assert np.array_equal(fields[0], fields[1])
     before = fields[0].copy()
     input_drive(image, wiring, other, fields[0])
     drive(state, wiring, other, fields[0])

@@ -386,6 +386,16 @@ def test_leaky_law_refuses_a_bad_leak(network, leak):
         leaky_law(network(2, 0.5, 0.0, 0), leak=leak, steps=2)
 
 
+def test_leaky_law_starts_anywhere_in_the_cube_and_names_what_it_refuses(network):
+    model = network(2, 0.5, 0.0, 0)
+    paths, _ = leaky_law(model, leak=0.5, steps=1, start=[0.0, 1.0])
+    assert (paths[:, 0] == [0.0, 1.0]).all()
+    with pytest.raises(ValueError, match=r"^start must be traces in \[0, 1\], got -0.5$"):
+        leaky_law(model, leak=0.5, steps=1, start=[0.0, -0.5])
+    with pytest.raises(ValueError, match=r"^copies must be"):
+        leaky_law(model, leak=0.5, steps=1, copies=0)
+
+
 @pytest.mark.parametrize("start", [[0.5, math.nan], [0.5], [0.5, 1.5], [-0.5, 0.5]])
 def test_leaky_law_refuses_a_bad_start(network, start):
     with pytest.raises(ValueError, match="start must"):

@@ -92,6 +92,17 @@ def test_only_the_newest_folders_are_kept(package, tmp_path):
     assert len(list((cache / "stochep").iterdir())) == dynamics.kernel.KEPT_FOLDERS
 
 
+def test_what_cannot_be_dropped_is_passed_over(package, tmp_path):
+    """An old file in the place of a folder: no folder can be removed there, and nothing need be said."""
+    root = tmp_path / "cache" / "stochep"
+    root.mkdir(parents=True)
+    for number in range(dynamics.kernel.KEPT_FOLDERS):
+        (root / f"stray{number}").touch()
+        os.utime(root / f"stray{number}", (number, number))
+    done = run(package, tmp_path / "cache")
+    assert (done.stdout, done.stderr) == ("3.0\n", "")
+
+
 def test_an_unwritable_cache_gives_one_notice_and_still_computes(package, tmp_path):
     # a folder below a file cannot be made, not even by root
     blocked = tmp_path / "file"

@@ -99,6 +99,8 @@ def test_more_nodes_change_nothing():
     (0.0, [0.0, 0.0], [-0.5, 0.5], (True, False)),
     (0.0, [0.0, 0.0], [0.5, 0.0], (False, True)),
     (-2.0, [0.0, 0.0], [-0.5, 0.5], (True, False)),
+    (-2.0, [0.0, 0.0], [-0.5, 0.0], (True, False)),
+    (2.0, [0.0, 0.0], [0.5, 0.0], (False, False)),
 ])  # fmt: skip
 def test_the_pull_and_the_couplings_order_the_phases(coupling, slope, offset, order):
     model = Model([[0.0, coupling], [coupling, 0.0]], [0.0, 0.0], 1.0)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import subprocess
+from pathlib import Path
 
 import pytest
 
-from dynamics.provenance import provenance, write_atomically, write_json
+from dynamics import provenance as module
+from dynamics.provenance import make_writable, provenance, write_atomically, write_json
 
 pytestmark = pytest.mark.exact
 
@@ -44,3 +48,56 @@ def test_a_write_that_dies_keeps_the_old_file(tmp_path, monkeypatch):
 def test_json_has_no_nan(tmp_path):
     write_json(tmp_path / "result.json", {"value": float("nan"), "bound": float("inf"), "n": 3})
     assert json.loads((tmp_path / "result.json").read_text()) == {"value": None, "bound": None, "n": 3}
+
+
+def test_json_is_indented_by_two_and_ends_with_a_newline(tmp_path):
+    write_json(tmp_path / "result.json", {"a": {"b": 1}})
+    assert (tmp_path / "result.json").read_text() == '{\n  "a": {\n    "b": 1\n  }\n}\n'
+
+
+def test_a_folder_is_made_and_one_that_cannot_be_is_named(tmp_path, monkeypatch):
+    make_writable(tmp_path / "deep" / "run")
+    assert (tmp_path / "deep" / "run").is_dir()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(
+        ValueError, match=rf"^{re.escape(str(tmp_path / 'file'))} cannot be made: File exists; choose another --out$"
+    ):
+        make_writable(tmp_path / "file")
+    asked = []
+    monkeypatch.setattr(os, "access", lambda folder, mode: asked.append((folder, mode)))
+    with pytest.raises(ValueError, match=rf"^{re.escape(str(tmp_path))} cannot be written to; choose another --out$"):
+        make_writable(tmp_path)
+    assert asked == [(tmp_path, os.W_OK)]
+
+
+def test_the_processor_is_the_one_that_linux_names():
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines() if Path("/proc/cpuinfo").exists() else []
+    named = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    if not named:
+        pytest.skip("no model name in /proc/cpuinfo")
+    assert provenance()["cpu"] == named[0]
+
+
+def test_a_checkout_is_dirty_when_a_tracked_file_changed_but_not_by_results(tmp_path, monkeypatch):
+    def git(*arguments):
+        identity = ("-c", "user.name=a", "-c", "user.email=a@b")
+        return subprocess.run(
+            ["git", "-C", str(tmp_path), *identity, *arguments], check=True, capture_output=True, text=True
+        ).stdout.strip()
+
+    for name in ("dynamics/provenance.py", "results/record.json"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text("old")
+    monkeypatch.setattr(module, "__file__", str(tmp_path / "dynamics" / "provenance.py"))
+    assert module._commit() == (None, None)
+    git("init")
+    assert module._commit() == (None, None)
+    git("add", "-A")
+    git("commit", "-m", "first")
+    commit = git("rev-parse", "HEAD")
+    assert module._commit() == (commit, False)
+    (tmp_path / "untracked").write_text("new")
+    (tmp_path / "results/record.json").write_text("new")
+    assert module._commit() == (commit, False)
+    (tmp_path / "dynamics/provenance.py").write_text("new")
+    assert module._commit() == (commit, True)

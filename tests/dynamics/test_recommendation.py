@@ -49,7 +49,9 @@ def test_the_predicted_bias_is_near_the_exact_one(found):
     for one in candidates:
         if one.nudging is None:
             assert (one.estimator, one.predicted_bias, one.bias_from) == ("three-factor", 0.0, "none")
+            assert not {"nudging", "steps_nudged", "coupled", "statistic", "leak"} & set(one.arguments())
             continue
+        assert one.bias_from in ("mean field", "pilot")
         mean = exact_equilibrium_gradient(model, NET.cost, nudging=one.nudging, estimator=one.estimator).couplings
         exact = np.linalg.norm(mean - target) / np.linalg.norm(target)
         assert one.predicted_bias == pytest.approx(exact, rel=0.25)

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from dynamics import exact_law, leaky_law, relax, sample, transition_matrix
+from dynamics import block, exact_law, leaky_law, relax, sample, transition_matrix
 from dynamics.block import two_colouring
-from dynamics.phases import Noise, bind, free_phase, nudged_phase
+from dynamics.phases import Noise, advance, bind, free_phase, nudged_phase
 from meanfield import Model, QuadraticCost, fixed_point
 
 # of the whole file, shared by Bonferroni among at most so many comparisons of a law with its samples
@@ -375,3 +375,44 @@ def test_bad_argument_is_refused_with_the_value(network, dynamics, arguments, sa
 def test_langevin_refuses_an_unstable_network():
     with pytest.raises(ValueError, match=r"I − J positive definite, but λ_max\(J\) = 1.5 ≥ 1"):
         sample(Model([[0, 1.5], [1.5, 0]], [0, 0]), dynamics="langevin", steps=1, replicas=1, seed=0)
+
+
+def test_advance_ends_where_relax_does():
+    """To the bit, whatever of leak, start, cost and nudging is given; the cost acts on the rates unless asked otherwise."""
+    model = Model([[0.0, 1.5, 0.0], [1.5, 0.0, -0.7], [0.0, -0.7, 0.0]], [0.3, -0.2, 0.1], 0.6)
+    cost = QuadraticCost([2], [1.0])
+    for given in (
+        {}, {"leak": 0.3}, {"start": [0.1, 0.9, 0.4]}, {"cost": cost, "nudging": 0.4, "leak": [0.2, 0.5, 1.0]},
+        {"cost": cost, "nudging": -0.4, "cost_on": "spikes"}, {"leak": [[1.0, 0.0, 1.0], [0.0, 1.0, 0.0]]},
+    ):  # fmt: skip
+        for steps in (0, 1, 7):
+            assert (advance(model, steps=steps, **given) == relax(model, steps=steps, **given)[-1]).all()
+    rates, spikes = (advance(model, steps=5, cost=cost, nudging=0.4, cost_on=on) for on in ("rates", "spikes"))
+    assert (advance(model, steps=5, cost=cost, nudging=0.4) == rates).all()
+    assert (relax(model, steps=5, cost=cost, nudging=0.4)[-1] == rates).all()
+    assert (rates != spikes).any()
+
+
+@pytest.mark.parametrize("run", [advance, relax])
+def test_deterministic_relaxation_refuses_what_it_cannot_do(run):
+    model = Model([[0.0, 1.0], [1.0, 0.0]], [0.0, 0.0])
+    for given, message in (
+        ({"steps": -1}, "steps must be"),
+        ({"steps": 1, "start": [0.0, 1.5]}, "start must be traces in [0, 1], got 1.5"),
+        ({"steps": 1, "nudging": 0.1}, "nudging must be finite and needs a cost, got 0.1 with cost=None"),
+        ({"steps": 1, "leak": 0.0}, "leak must"),
+    ):
+        with pytest.raises(ValueError, match="^" + re.escape(message)):
+            run(model, **given)
+
+
+def test_a_block_step_adds_the_force_to_the_field():
+    """Noise on either side of σ((h − β(z − y))/T) decides the spike."""
+    couplings = np.array([[0.0, 2.0], [2.0, 0.0]])
+    bias, slope, offset = np.array([-0.5, 0.3]), np.zeros(2), np.array([-0.5, 0.0])
+    field = np.empty(2)
+    chance = 1 / (1 + math.exp(-(2.0 - 0.5 + 0.7 * 0.5) / 0.8))
+    for noise, spike in ((chance - 1e-9, 1.0), (chance + 1e-9, 0.0)):
+        state = np.array([0.0, 1.0])
+        block.step(state, couplings, bias, slope, offset, 0.7, 0.8, np.array([0, 1]), 0, np.array([noise, 0.5]), field)
+        assert state.tolist() == [spike, 1.0]

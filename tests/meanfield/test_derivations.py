@@ -15,6 +15,7 @@ import sympy as sp
 from scipy.special import expit
 
 from meanfield import equations, symbols
+from meanfield.derivations import __main__ as derive
 from meanfield.derivations import (
     activation,
     cost,
@@ -573,3 +574,24 @@ def test_response_sources_are_the_chain_rule_with_the_force_in_place_of_the_top_
     crossed = 3 * slopes[2] * first * second
     assert vanishes(nudged.third_response_source - slopes[3] * first**3 - crossed - slopes[1] * nudged.force(3))
     assert vanishes(nudged.force(3) + 3 * symbols.slope * symbols.activity_second)
+
+
+def test_symbols_carry_their_own_names_and_are_real():
+    """Derivatives of complex symbols keep conjugates; series and logarithms need the signs that are assumed here."""
+    found = {name: value for name, value in vars(symbols).items() if isinstance(value, sp.Symbol)}
+    assert len(found) > 40
+    for name, symbol in found.items():
+        assert str(symbol) == name
+        assert symbol.is_real
+    nonnegative = {name for name, symbol in found.items() if symbol.is_nonnegative and not symbol.is_positive}
+    assert nonnegative == {
+        "variance", "neighbour_variance", "field_variance", "spike_variance", "cost_variance", "fourth_moment",
+        "curvature", "negative_curvature", "steps",
+    }  # fmt: skip
+
+
+def test_derive_writes_the_equations_beside_the_package(tmp_path, monkeypatch):
+    monkeypatch.setattr(derive.meanfield, "__file__", str(tmp_path / "__init__.py"))
+    derive.main()
+    assert [path.name for path in tmp_path.iterdir()] == ["equations.py"]
+    assert (tmp_path / "equations.py").read_bytes() == module_text().encode("utf-8")

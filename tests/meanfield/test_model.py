@@ -98,7 +98,7 @@ def test_bad_cost_is_refused_with_the_value(outputs, target, said):
 @pytest.mark.parametrize("reading", ["on_rates", "on_spikes", "on_mean_spikes"])
 def test_output_beyond_the_network_is_refused_with_the_unit(reading):
     cost = QuadraticCost([3], [0.5])
-    with pytest.raises(ValueError, match="outputs name unit 3, but the network has 3 units"):
+    with pytest.raises(ValueError, match=r"outputs name unit 3, but the network has 3 units: 0 to 2$"):
         getattr(cost, reading)(np.zeros(3))
     with pytest.raises(ValueError, match="outputs name unit 3"):
         cost.force(3, "rates")

@@ -14,7 +14,7 @@ from scipy.special import expit, logsumexp, rel_entr
 
 from dynamics.enumeration import all_states, product_law
 from meanfield import ConvergenceError, Model, MultistabilityWarning, QuadraticCost, fixed_point, free_energy
-from meanfield.solve import MeanFieldMap, continued_fixed_point
+from meanfield.solve import MeanFieldMap, _newton_point, continued_fixed_point
 
 pytestmark = pytest.mark.exact
 
@@ -330,3 +330,30 @@ def test_a_saturated_network_warns_of_nothing_but_its_multiplicity():
         for correction in ("none", "onsager"):
             solution = fixed_point(model, start=[1.0, 1.0], correction=correction)
             assert solution.value.tolist() == [1.0, 1.0]
+
+
+@CORRECTIONS
+def test_uniqueness_does_not_depend_on_the_unit_of_energy(correction):
+    """(J, b, T) and (λJ, λb, λT) have the same fixed points, so proofs of uniqueness must agree."""
+    couplings = np.array([[0.0, 1.0, -1.0], [1.0, 0.0, 1.0], [-1.0, 1.0, 0.0]])
+    verdicts = {
+        unit: [
+            MeanFieldMap.of(
+                Model(unit * gain * couplings, np.zeros(3), unit), correction, None, 0.0, "rates"
+            ).proves_unique()
+            for gain in np.linspace(0.1, 5.0, 200)
+        ]
+        for unit in (1.0, 0.25, 4.0)
+    }
+    assert verdicts[1.0] == verdicts[0.25] == verdicts[4.0]
+    assert True in verdicts[1.0]
+    assert False in verdicts[1.0]
+
+
+def test_a_newton_step_solves_the_linearised_equation(network):
+    model = network(5, 2.0, 0.5, 3)
+    mapping = MeanFieldMap.of(model, "none", None, 0.0, "rates")
+    value = np.full(5, 0.4)
+    point = _newton_point(mapping, value, mapping(value))
+    expected = value - np.linalg.inv(np.eye(5) - mapping.jacobian(value)) @ (value - mapping(value))
+    np.testing.assert_allclose(point, np.clip(expected, 0, 1), rtol=1e-12)

@@ -172,3 +172,32 @@ def test_only_ratios_to_the_temperature_matter(scale: float) -> None:
     assert bounds.local_mean_error(scaled, UPPER, leak=0.01) == pytest.approx(
         bounds.local_mean_error(BISTABLE, UPPER, leak=0.01)
     )
+
+
+def test_one_copy_is_the_default() -> None:
+    for bound in (bounds.local_tracking, bounds.local_mean_error):
+        assert bound(BISTABLE, UPPER, leak=0.2) == bound(BISTABLE, UPPER, leak=0.2, copies=1)
+        assert bound(BISTABLE, UPPER, leak=0.2) > bound(BISTABLE, UPPER, leak=0.2, copies=2)
+    few, many = (bounds.exit_probability(BISTABLE, UPPER, leak=0.01, steps=1, copies=copies) for copies in (1, 2))
+    assert bounds.exit_probability(BISTABLE, UPPER, leak=0.01, steps=1) == few
+    assert few > many
+
+
+def test_a_ball_that_does_not_contract_proves_no_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the balls tried, those with gain ≥ 1 are left out: they have no rate."""
+    used: list[float] = []
+    exponent = local._exit_exponent
+
+    def record(ball: local.LocalContraction, leak: float, copies: int) -> float:
+        used.append(ball.gain)
+        return exponent(ball, leak, copies)
+
+    monkeypatch.setattr(local, "_exit_exponent", record)
+    bounds.exit_probability(BISTABLE, UPPER, leak=0.01, steps=1)
+    assert max(used) < 1
+    assert len(used) < 16 * len(local.FLOORS)
+
+
+def test_steps_are_named_where_they_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"^steps must be"):
+        bounds.exit_probability(BISTABLE, UPPER, leak=0.2, steps=-1)

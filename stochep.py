@@ -16,10 +16,12 @@ from cyclopts import App, CycloptsError, Parameter
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from dynamics.crnn.train import Run, State
+    from dynamics.crnn.train import Progress, Run
     from figures.networks import Network
 
 FAILED, USAGE = 1, 2
+# of a training that is not watched on a terminal
+SECONDS_BETWEEN_LINES = 10.0
 
 app = App(
     name="stochep",
@@ -81,10 +83,12 @@ def train(
     json
         One JSON document on stdout instead of a line a seed.
     """
+    import signal
+
     import msgspec
 
     from dynamics.crnn.config import load_all
-    from dynamics.crnn.train import prepare
+    from dynamics.crnn.train import Divergence, prepare
     from dynamics.crnn.train import train as train_run
     from meanfield import ConvergenceError
 
@@ -96,13 +100,22 @@ def train(
         ]
     except ValueError as error:
         return _refuse(error)
+    # a polite kill stops as Ctrl-C does
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     documents = []
     for one in runs:
         try:
             with _progress(one) as report:
                 documents.append(train_run(one, report))
-        except (ConvergenceError, OSError) as error:
+        except (ConvergenceError, Divergence, OSError) as error:
             print(f"{one.experiment.name} seed {one.seed} failed: {error}", file=sys.stderr)
+            return FAILED
+        except KeyboardInterrupt:
+            print(
+                f"{one.experiment.name} seed {one.seed} stopped, its state is in {one.folder / 'checkpoints'}: the same command "
+                "with --resume goes on from there",
+                file=sys.stderr,
+            )
             return FAILED
         if not json:
             print(_summary(one, documents[-1]), flush=True)
@@ -442,24 +455,54 @@ def _summary(one: Run, document: dict[str, Any]) -> str:
 
 
 @contextmanager
-def _progress(one: Run) -> Iterator[Callable[[State], None]]:
-    """A bar on a terminal, a line an epoch elsewhere, both on stderr; the first epoch compiles the kernels."""
+def _progress(one: Run) -> Iterator[Callable[[Progress], None]]:
+    """A bar on a terminal, a line an epoch and every ten seconds elsewhere, on stderr; the first update compiles the kernels."""
+    from time import monotonic
+
     from rich.console import Console
-    from rich.progress import Progress
+    from rich.progress import BarColumn, TextColumn
+    from rich.progress import Progress as Bar
 
     epochs, title = one.experiment.training.epochs, f"{one.experiment.name} seed {one.seed}"
 
-    def describe(state: State) -> str:
-        return f"cost {state.train_cost[-1]:.4f}, validation {100 * state.validation_accuracy[-1]:.1f} %"
+    def describe(now: Progress) -> str:
+        validated = "" if now.validation_error is None else f", validation error {100 * now.validation_error:.1f} %"
+        rates = " ".join(f"{rate:.2f}" for rate in now.rates)
+        return f"cost {now.cost:.4f}, error {100 * now.error:.1f} %{validated}, rates {rates}, {now.images_per_second:.0f} images/s"
 
     console = Console(stderr=True)
     if not console.is_terminal:
         print(f"{title}: {epochs - one.state.epoch} epochs to do, compiling first where needed", file=sys.stderr)
-        yield lambda state: print(f"{title} epoch {state.epoch}/{epochs}: {describe(state)}", file=sys.stderr)
+        last = monotonic()
+
+        def line(now: Progress) -> None:
+            nonlocal last
+            if now.share and monotonic() - last < SECONDS_BETWEEN_LINES:
+                return
+            last = monotonic()
+            done = f"{now.epoch}/{epochs}" if not now.share else f"{now.epoch + now.share:.2f}/{epochs}"
+            left = f", {now.seconds_left:.0f} s left" if now.seconds_left else ""
+            print(f"{title} epoch {done}: {describe(now)}{left}", file=sys.stderr, flush=True)
+            if now.warning and not now.share:
+                print(f"{title} epoch {done}: {now.warning}", file=sys.stderr, flush=True)
+
+        yield line
         return
-    with Progress(console=console, transient=True) as progress:
-        task = progress.add_task(f"{title}, compiling", total=epochs, completed=one.state.epoch)
-        yield lambda state: progress.update(task, completed=state.epoch, description=f"{title}, {describe(state)}")
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[left]}"))
+    with Bar(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(f"{title}, compiling", total=epochs, completed=one.state.epoch, left="")
+
+        def move(now: Progress) -> None:
+            bar.update(
+                task,
+                completed=now.epoch + now.share,
+                description=f"{title}, {describe(now)}",
+                left=f"{now.seconds_left:.0f} s left",
+            )
+            if now.warning and not now.share:
+                bar.console.print(f"{title} epoch {now.epoch}/{epochs}: {now.warning}")
+
+        yield move
 
 
 if __name__ == "__main__":

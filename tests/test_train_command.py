@@ -14,7 +14,7 @@ import stochep
 
 EXPERIMENT = Path(__file__).parents[1] / "experiments" / "digits_stochastic.toml"
 TINY = [
-    "name=tiny", "network.layers=[64, 8, 10]", "training.epochs=3", "training.batch=512",
+    "name=tiny", "network.layers=[{kind='dense', units=8}, {kind='dense', units=10}]", "training.epochs=3", "training.batch=512",
     "rule.steps_free=4", "rule.steps_nudged=4", "rule.window=2", "inference.steps=4", "inference.window=2",
 ]  # fmt: skip
 
@@ -87,7 +87,10 @@ def test_stdout_carries_one_line_a_seed_or_one_document(tmp_path, capsys):
     [
         (["training.epoch=2"], "unknown key training.epoch: did you mean training.epochs?"),
         (["network.temperature=0"], "network.temperature: expected `float` > 0.0, got 0"),
-        (["network.layers=[3, 10]", "network.scales=[1.0]", "training.rates=[1.0]"], "got [3, 10]"),
+        (
+            ["network.layers=[{kind='dense', units=3}]", "network.scales=[1.0]", "training.rates=[1.0]"],
+            "must end with 10 outputs for digits",
+        ),
         (["--sede", "3"], "--sede"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Checkpoints: a training's whole state after an epoch, written so that a kill at any moment loses at most one epoch.
+"""Checkpoints: a training's whole state, after an epoch and when it is stopped; a kill at any moment loses at most one epoch.
 
 Main results: save, newest, clear.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,16 +19,20 @@ KEPT = 2
 _KEY = "experiment"
 
 
-def save(folder: Path, epoch: int, key: str, arrays: dict[str, NDArray[np.float64]]) -> None:
-    """Write `arrays` as folder/epoch-NNNNNN.npz under the experiment's `key`; the last two are kept."""
+def save(folder: Path, epoch: int, batch: int, key: str, arrays: dict[str, NDArray[Any]]) -> None:
+    """Write `arrays` under the experiment's `key`, as folder/epoch-NNNNNN.npz, or epoch-NNNNNN_BBBBBB.npz within the epoch after.
+
+    The last two are kept.
+    """
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **{_KEY: np.array(key)}, **arrays)
-    write_atomically(folder / f"epoch-{epoch:06d}.npz", buffer.getvalue())
+    # the underscore sorts after the dot
+    write_atomically(folder / f"epoch-{epoch:06d}{f'_{batch:06d}' if batch else ''}.npz", buffer.getvalue())
     for stale in _files(folder)[KEPT:]:
         stale.unlink()
 
 
-def newest(folder: Path, key: str) -> dict[str, NDArray[np.float64]] | None:
+def newest(folder: Path, key: str) -> dict[str, NDArray[Any]] | None:
     """The newest readable checkpoint, None where there is none; ValueError when it belongs to another `key`."""
     files = _files(folder)
     for file in files:

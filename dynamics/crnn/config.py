@@ -1,6 +1,6 @@
 """One experiment as a frozen value: read from TOML, overridden key by key, refused with the key's full path.
 
-Main results: Experiment, load, load_all, fingerprint; the rules Deterministic, Stochastic, Implicit.
+Main results: Experiment, load, load_all, fingerprint; the rules Deterministic, Stochastic, Continual, Backpropagation, Implicit.
 """
 
 from __future__ import annotations
@@ -12,10 +12,13 @@ import re
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 from msgspec import Meta, Struct
+
+from dynamics.crnn.architecture import Architecture, Conv, Dense
+from dynamics.datasets import NAMES, STREAMS
 
 Count = Annotated[int, Meta(ge=1)]
 Seed = Annotated[int, Meta(ge=0, lt=2**32)]
@@ -28,43 +31,102 @@ class Table(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class DataTable(Table, frozen=True):
-    """Which images, and the seed of the split into training, validation and test."""
+    """Which images, the seed of the split, and how many train and validate; None takes what the data set has."""
 
-    name: Literal["digits"]
+    name: Literal[NAMES]  # type: ignore[valid-type]
     split_seed: Seed
+    train_images: Count | None = None
+    validation_images: Count | None = None
+
+
+class ConvTable(Table, frozen=True, tag_field="kind", tag="conv"):
+    """A convolution with kernel × kernel weights, then the mean (or the largest) of pool × pool windows."""
+
+    channels: Count
+    kernel: Count
+    stride: Count = 1
+    padding: Annotated[int, Meta(ge=0)] = 0
+    pool: Count = 1
+    pooling: Literal["average", "max"] = "average"
+
+
+class DenseTable(Table, frozen=True, tag_field="kind", tag="dense"):
+    """Units that each see the whole layer below."""
+
+    units: Count
 
 
 class NetworkTable(Table, frozen=True):
-    """Units a layer, input first; temperature T and threshold θ in the unit of the weights; leak ε.
+    """The free layers from below; temperature T, threshold θ (in the unit of the weights), leak ε: shared, or one a layer.
 
-    scales: each matrix starts uniform on ±scale/√(units below).
+    readout: "squared-error" nudges the last layer, "cross-entropy" puts a softmax of one more matrix outside the dynamics.
+    scales: each array of weights starts uniform on ±scale/√(fan in), the readout's last. rest: every trace starts there.
     """
 
-    layers: Annotated[tuple[Count, ...], Meta(min_length=2)]
-    temperature: Positive
-    threshold: float
-    leak: Fraction
+    layers: Annotated[tuple[ConvTable | DenseTable, ...], Meta(min_length=1)]
+    readout: Literal["squared-error", "cross-entropy"]
+    temperature: Positive | tuple[Positive, ...]
+    threshold: float | tuple[float, ...]
+    leak: Fraction | tuple[Fraction, ...]
     scales: tuple[Positive, ...]
+    rest: Annotated[float, Meta(ge=0, le=1)] = 0.5
+    dtype: Literal["float32", "float64"] = "float64"
+
+
+class InputTable(Table, frozen=True):
+    """How images reach the first layer: as they are, as Bernoulli spikes, or (event streams) frame by frame, each for `hold` steps.
+
+    leak: of the input's own trace; 1 hands spikes or frames on as they are.
+    """
+
+    coding: Literal["static", "bernoulli", "frames"] = "static"
+    leak: Fraction = 1.0
+    hold: Count = 1
 
 
 class Phases(Table, frozen=True):
-    """A free phase, then two nudged by ±nudging; statistics are averaged over each phase's last `window` steps."""
+    """A free phase, then two nudged ones from its state; statistics are averaged over each phase's last `window` steps.
+
+    scheme: "symmetric" compares β with −β, "one-sided" β with the free phase continued, "random-sign" ±β, by lot, with it.
+    """
 
     nudging: Positive
     steps_free: Count
     steps_nudged: Count
     window: Count
+    scheme: Literal["symmetric", "one-sided", "random-sign"] = "symmetric"
 
 
 class Deterministic(Phases, frozen=True, tag_field="kind", tag="deterministic"):
     """Deterministic EP: every spike replaced by its probability."""
 
 
-class Stochastic(Phases, frozen=True, tag_field="kind", tag="stochastic"):
-    """StochEP: leaky spikes; the estimate averages traces or probabilities, both phases on one noise where coupled."""
+class Stochastic(Phases, frozen=True, kw_only=True, tag_field="kind", tag="stochastic"):
+    """StochEP: leaky spikes; the estimate averages traces, spikes or firing probabilities.
 
-    estimator: Literal["traces", "probabilities"]
-    coupled: bool = True
+    phases: "coupled" on one noise, "warm-started" from one free state with noise of their own, "independent" from the start.
+    """
+
+    estimator: Literal["traces", "spikes", "probabilities"]
+    phases: Literal["coupled", "warm-started", "independent"] = "coupled"
+
+
+class Continual(Table, frozen=True, tag_field="kind", tag="continual"):
+    """Continual EP: the weights move in every nudged step, at `rates`, one an array of weights."""
+
+    nudging: Positive
+    steps_free: Count
+    steps_nudged: Count
+    window: Count
+    rates: tuple[Positive, ...]
+
+
+class Backpropagation(Table, frozen=True, tag_field="kind", tag="bptt"):
+    """BPTT of the cost of the mean trace over the last `window` of `steps`; through spikes with their probability's slope."""
+
+    steps: Count
+    window: Count
+    spiking: bool = False
 
 
 class Implicit(Table, frozen=True, tag_field="kind", tag="implicit"):
@@ -74,16 +136,35 @@ class Implicit(Table, frozen=True, tag_field="kind", tag="implicit"):
     max_steps: Count
 
 
-Rule = Deterministic | Stochastic | Implicit
+Rule = Deterministic | Stochastic | Continual | Backpropagation | Implicit
+
+
+class SgdTable(Table, frozen=True, tag_field="kind", tag="sgd"):
+    """Gradient descent with momentum: velocity ← momentum · velocity − rate · gradient."""
+
+    momentum: Annotated[float, Meta(ge=0, lt=1)] = 0.0
+
+
+class AdamTable(Table, frozen=True, tag_field="kind", tag="adam"):
+    """Adam (Kingma and Ba 2015, arXiv 1412.6980)."""
+
+    first: Annotated[float, Meta(ge=0, lt=1)] = 0.9
+    second: Annotated[float, Meta(ge=0, lt=1)] = 0.999
+    epsilon: Positive = 1e-8
 
 
 class TrainingTable(Table, frozen=True):
-    """Gradient descent with momentum; rates, one a matrix (and the bias above it), fall to 0 along a cosine."""
+    """Descent with one rate an array of weights (and the biases beside it), constant or falling to 0 along a cosine.
+
+    weight_decay: each update also takes rate · weight_decay · weights off the weights, not off biases (decoupled).
+    """
 
     epochs: Count
     batch: Count
     rates: tuple[Positive, ...]
-    momentum: Annotated[float, Meta(ge=0, lt=1)]
+    optimiser: SgdTable | AdamTable
+    schedule: Literal["cosine", "constant"] = "cosine"
+    weight_decay: Annotated[float, Meta(ge=0)] = 0.0
 
 
 class InferenceTable(Table, frozen=True):
@@ -103,6 +184,31 @@ class Experiment(Table, frozen=True):
     rule: Rule
     training: TrainingTable
     inference: InferenceTable
+    input: InputTable = InputTable()
+
+    @property
+    def spikes(self) -> bool:
+        """Whether the rule learns, and the network is asked, with spikes."""
+        return isinstance(self.rule, Stochastic) or (isinstance(self.rule, Backpropagation) and self.rule.spiking)
+
+    def architecture(self, shape: tuple[int, ...], classes: int) -> Architecture:
+        """The layers on images of this shape, the readout included; ValueError says what does not fit."""
+        layers = tuple(
+            Dense(layer.units)
+            if isinstance(layer, DenseTable)
+            else Conv(layer.channels, layer.kernel, layer.stride, layer.padding, layer.pool, layer.pooling)
+            for layer in self.network.layers
+        )
+        # dense layers see an image as a row of pixels
+        flat = shape if isinstance(layers[0], Conv) else (math.prod(shape),)
+        readout = classes if self.network.readout == "cross-entropy" else 0
+        architecture = Architecture(flat, layers, readout)
+        if architecture.outputs != classes:
+            raise ValueError(
+                f"network.layers must end with {classes} outputs for {self.data.name} where readout is 'squared-error', got "
+                f"{architecture.outputs}"
+            )
+        return architecture
 
 
 def load(path: Path, overrides: Sequence[str] = (), seeds: Sequence[int] = ()) -> Experiment:
@@ -186,28 +292,65 @@ def _sentence(message: str, raw: dict[str, Any]) -> str:
 
 
 def _nearest(key: str) -> str:
-    rules = (Deterministic, Stochastic, Implicit)
-    tables = [("", Experiment), ("data.", DataTable), ("network.", NetworkTable), *(("rule.", rule) for rule in rules)]
-    tables += [("training.", TrainingTable), ("inference.", InferenceTable)]
+    tables = [
+        ("", Experiment), ("data.", DataTable), ("network.", NetworkTable), ("network.layers.", ConvTable),
+        ("network.layers.", DenseTable), *(("rule.", rule) for rule in get_args(Rule)), ("training.", TrainingTable),
+        ("training.optimiser.", SgdTable), ("training.optimiser.", AdamTable), ("inference.", InferenceTable),
+        ("input.", InputTable),
+    ]  # fmt: skip
     known = {name: prefix + name for prefix, table in tables for name in table.__struct_fields__}
     close = difflib.get_close_matches(key, sorted(known), n=1)
     return f"did you mean {known[close[0]]}?" if close else "remove it"
 
 
 def _check_together(experiment: Experiment) -> None:
-    """What no single key can tell: windows fit into phases, and there is one scale and one rate a matrix."""
-    network, rule, inference = experiment.network, experiment.rule, experiment.inference
-    matrices = len(network.layers) - 1
-    for path, values in (("network.scales", network.scales), ("training.rates", experiment.training.rates)):
-        if len(values) != matrices:
+    """What no single key can tell: windows fit into phases, and there is one value a layer or array where there are several."""
+    network, rule = experiment.network, experiment.rule
+    arrays = len(network.layers) + (network.readout == "cross-entropy")
+    per_array = [("network.scales", network.scales), ("training.rates", experiment.training.rates)]
+    if isinstance(rule, Continual):
+        per_array.append(("rule.rates", rule.rates))
+    for path, values in per_array:
+        if len(values) != arrays:
             raise ValueError(
-                f"{path} must have one value per weight matrix, {matrices}, got {len(values)}: {list(values)}"
+                f"{path} must have one value per array of weights, {arrays}, got {len(values)}: {list(values)}"
             )
-    windows = [("inference.window", inference.window, inference.steps)]
-    if isinstance(rule, Deterministic | Stochastic):
-        windows.append(("rule.window", rule.window, min(rule.steps_free, rule.steps_nudged)))
+    for name in ("temperature", "threshold", "leak"):
+        values = getattr(network, name)
+        if isinstance(values, tuple) and len(values) != len(network.layers):
+            raise ValueError(
+                f"network.{name} must be one number or one per layer, {len(network.layers)}, got {len(values)}: {list(values)}"
+            )
+    windows = [("inference.window", experiment.inference.window, experiment.inference.steps)]
+    if isinstance(rule, Phases | Continual):
+        windows.append(("rule.window", rule.window, rule.steps_free))
+    if isinstance(rule, Phases):
+        windows.append(("rule.window", rule.window, rule.steps_nudged))
+    if isinstance(rule, Backpropagation):
+        windows.append(("rule.window", rule.window, rule.steps))
     for path, window, steps in windows:
         if window > steps:
             raise ValueError(f"{path} must not exceed its phase of {steps} steps, got {window}")
+    _check_input(experiment)
     if len(set(experiment.seeds)) != len(experiment.seeds):
         raise ValueError(f"seeds must be distinct, got {list(experiment.seeds)}")
+
+
+def _check_input(experiment: Experiment) -> None:
+    """What the input's coding asks of the rule and of the data."""
+    coding, rule = experiment.input.coding, experiment.rule
+    if coding != "static" and isinstance(rule, Implicit):
+        raise ValueError(
+            f"input.coding must be 'static' for an implicit gradient, which needs a fixed point, got {coding!r}"
+        )
+    if coding == "bernoulli" and not experiment.spikes:
+        raise ValueError("input.coding 'bernoulli' needs a rule that spikes: without spikes it is the static image")
+    if (coding == "frames") != (experiment.data.name in STREAMS):
+        streams = ", ".join(STREAMS)
+        raise ValueError(
+            f"input.coding must be 'frames' for the event streams ({streams}) and for them alone, got {coding!r} with "
+            f"data.name = {experiment.data.name!r}"
+        )
+    pooled = any(isinstance(layer, ConvTable) and layer.pooling == "max" for layer in experiment.network.layers)
+    if pooled and isinstance(rule, Backpropagation | Implicit):
+        raise ValueError("network.layers with pooling = 'max' learn by EP only here: use pooling = 'average'")

@@ -1,11 +1,11 @@
 """The learning rules: what each reads off the dynamics, and the one local product that turns it into a gradient.
 
-Main results: Response, respond, gradient.
+Main results: Estimate, estimate, Response, respond, gradient.
 
-Every rule hands back, for each image and unit, a mean rate m and a slope −dL/dh, the response of the rate to the nudge:
-the gradient is −[m_pre · slope_post + slope_pre · m_post], averaged over images. For the symmetric estimate with
-m = (r₊ + r₋)/2 and slope = (r₊ − r₋)/2β this is exactly −[r₊r₊' − r₋r₋']/2β, the difference taken before the product,
-where nothing cancels.
+A rule of two phases hands back, for each image and unit, a mean rate m and a slope −dL/dh, the response of the rate to the
+nudge: the gradient is −[m_pre · slope_post + slope_pre · m_post], averaged over images, summed over the places that share a
+weight. With m = (r₊ + r₋)/2 and slope = (r₊ − r₋)/2β this is exactly −[r₊r₊' − r₋r₋']/2β, the difference taken before the
+product, where nothing cancels. A softmax readout learns from the free phase by ∂C/∂W alone.
 """
 
 from __future__ import annotations
@@ -16,92 +16,196 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from dynamics.crnn.architecture import Architecture
-from dynamics.crnn.config import Deterministic, Implicit, Rule, Stochastic
-from dynamics.crnn.network import Network, Spiking
+from dynamics.crnn.bptt import backpropagate
+from dynamics.crnn.config import Backpropagation, Continual, Deterministic, Implicit, Rule, Stochastic
+from dynamics.crnn.network import Array, Drive, Frames, Network, Spiking
+from dynamics.crnn.readout import answers, costs
+from dynamics.crnn.wiring import accumulate_images, unpack
 from dynamics.kernel import kernel
-from dynamics.philox import STREAM_FREE, STREAM_NUDGED, STREAM_OPPOSITE
-from meanfield.model import FloatArray
+from dynamics.philox import STREAM_FREE, STREAM_NUDGED, STREAM_OPPOSITE, STREAM_SIGN, words
+
+
+class Estimate(NamedTuple):
+    """dL/dW (weights,) and dL/db (biases,), averaged over images, with what the phase without a nudge showed.
+
+    free: averages over its window, (B, units); cost: C of its outputs, (B,).
+    """
+
+    weights: Array
+    bias: Array
+    free: Array
+    cost: Array
 
 
 class Response(NamedTuple):
-    """mean (B, units), slope (B, units) = d mean/d nudging, and the outputs of the free phase, (B, outputs)."""
+    """mean (B, units), slope (B, units) = d mean/d nudging, averages of the free phase (B, units), of the input (B, inputs)."""
 
-    mean: FloatArray
-    slope: FloatArray
-    free_outputs: FloatArray
+    mean: Array
+    slope: Array
+    free: Array
+    input: Array
+
+
+def estimate(
+    rule: Rule, network: Network, images: Array | Frames, targets: Array, *, seed: int, replicas: NDArray[np.int64]
+) -> Estimate:
+    """The gradient of the mean cost of a batch under `rule`: images (B, inputs) or Frames, targets (B, outputs)."""
+    if isinstance(rule, Backpropagation):
+        noise = Spiking(seed, STREAM_FREE, replicas) if rule.spiking else None
+        found = backpropagate(network, images, targets, steps=rule.steps, window=rule.window, spiking=noise)
+        weights, bias, free = found.weights, found.bias, found.average
+    elif isinstance(rule, Continual):
+        weights, bias, free = _continual(rule, network, images, targets)
+    else:
+        response = respond(rule, network, images, targets, seed=seed, replicas=replicas)
+        weights, bias = gradient(network, response)
+        free = response.free
+    outputs = network.outputs(free)
+    own_weights, own_bias = readout_gradient(network, outputs, targets)
+    return Estimate(
+        np.concatenate([weights, own_weights]), np.concatenate([bias, own_bias]), free,
+        costs(outputs, *network.readout, targets),
+    )  # fmt: skip
 
 
 def respond(
-    rule: Rule, network: Network, images: FloatArray, targets: FloatArray, *, seed: int, replicas: NDArray[np.int64]
+    rule: Rule, network: Network, images: Array | Frames, targets: Array, *, seed: int, replicas: NDArray[np.int64]
 ) -> Response:
-    """Mean and slope of every unit under `rule`: images (B, inputs), targets (B, outputs), replicas (B,)."""
+    """Mean and slope of every unit under a rule of two phases, or the exact ones (Implicit)."""
     if isinstance(rule, Implicit):
         return _implicit(rule, network, images, targets)
+    if not isinstance(rule, Deterministic | Stochastic):
+        raise ValueError(f"rule {type(rule).__name__} has no pair of phases to compare: use estimate(…)")
     return _two_phases(rule, network, images, targets, seed, replicas)
 
 
 def _two_phases(
     rule: Deterministic | Stochastic,
     network: Network,
-    images: FloatArray,
-    targets: FloatArray,
+    images: Array | Frames,
+    targets: Array,
     seed: int,
     replicas: NDArray[np.int64],
 ) -> Response:
-    """Symmetric EP: a free phase, then ±nudging from its state; coupled phases read one stream, hence one noise."""
-    free, first, second, average_of = None, None, None, "traces"
+    """A free phase, then two from its state: nudged by ±β, or by one sign and not at all.
+
+    Coupled phases read one stream, hence one noise; warm-started ones have each its own; independent ones a free phase each.
+    """
+    free = first = second = None
+    statistic, apart = "traces", False
     if isinstance(rule, Stochastic):
-        free = Spiking(seed, STREAM_FREE, replicas)
-        first = Spiking(seed, STREAM_NUDGED, replicas)
-        second = first if rule.coupled else Spiking(seed, STREAM_OPPOSITE, replicas)
-        average_of = rule.estimator
-    constants = network.constants(images)
-    states = network.start(len(images))
-    free_average = network.phase(states, constants, steps=rule.steps_free, window=rule.window, spiking=free)
-    nudged = [
-        network.phase(
-            states.copy(), constants, steps=rule.steps_nudged, window=rule.window, spiking=spiking, targets=targets,
-            nudging=nudging, average_of=average_of,
-        )
-        for spiking, nudging in ((first, rule.nudging), (second, -rule.nudging))
-    ]  # fmt: skip
-    mean = 0.5 * (nudged[0] + nudged[1])
-    slope = (nudged[0] - nudged[1]) / (2 * rule.nudging)
-    return Response(mean, slope, free_average[:, network.architecture.places[-1]])
+        statistic, apart = rule.estimator, rule.phases == "independent"
+        free, first = Spiking(seed, STREAM_FREE, replicas), Spiking(seed, STREAM_NUDGED, replicas)
+        second = first if rule.phases == "coupled" else Spiking(seed, STREAM_OPPOSITE, replicas)
+    nudgings = np.full(len(targets), rule.nudging)
+    if rule.scheme == "random-sign":
+        nudgings *= random_signs(seed, replicas)
+    drive = network.input(images)
+    states = network.start(len(targets))
+    free_average = network.phase(states, drive, steps=rule.steps_free, window=rule.window, spiking=free)
+    starts = [(states, drive)] * 2
+    if apart:
+        other, other_drive = network.start(len(targets)), network.input(images)
+        network.phase(other, other_drive, steps=rule.steps_free, window=rule.window, spiking=second)
+        starts[1] = other, other_drive
+    opposite = -nudgings if rule.scheme == "symmetric" else np.zeros_like(nudgings)
+    averages, inputs = [], []
+    for (begin, at), noise, nudging in zip(starts, (first, second), (nudgings, opposite), strict=True):
+        copied = at.copy()
+        averages.append(
+            network.phase(
+                begin.copy(), copied, steps=rule.steps_nudged, window=rule.window, first=rule.steps_free, spiking=noise,
+                targets=targets, nudging=nudging, average_of=statistic,
+            )
+        )  # fmt: skip
+        inputs.append(_seen(copied, images))
+    apart_by = (nudgings - opposite).astype(network.dtype)[:, None]
+    mean, slope = (averages[0] + averages[1]) / 2, (averages[0] - averages[1]) / apart_by
+    return Response(mean, slope, free_average, (inputs[0] + inputs[1]) / 2)
 
 
-def _implicit(rule: Implicit, network: Network, images: FloatArray, targets: FloatArray) -> Response:
-    """The exact slope −a at the fixed point m: (I − VJ/T) a = (V/T) ∂C/∂m, V = diag(m(1−m)), so dL/dh = a."""
-    mean = network.settle(network.constants(images), tolerance=rule.tolerance, max_steps=rule.max_steps)
-    outputs = mean[:, network.architecture.places[-1]]
-    susceptibility = mean * (1.0 - mean) / network.temperature
-    force = np.zeros_like(mean)
-    force[:, network.architecture.places[-1]] = outputs - targets
-    systems = np.eye(network.architecture.units) - susceptibility[:, :, None] * network.couplings
-    with threadpool_limits(1, user_api="blas"):
-        adjoint = np.linalg.solve(systems, (susceptibility * force)[:, :, None])[:, :, 0].astype(np.float64)
-    return Response(mean, -adjoint, outputs)
+def _seen(drive: Drive, images: Array | Frames) -> Array:
+    """The input that the first layer's weights met: the image, or its trace averaged over the phase's window."""
+    return drive.averages if isinstance(images, Frames) else np.asarray(images, drive.constants.dtype)
 
 
 @kernel()
-def correlate(pre_mean, pre_slope, post_mean, post_slope, product):
-    """product (below, above) = −(1/B) Σ_images [pre_mean·post_slope + pre_slope·post_mean], images in order."""
-    images = pre_mean.shape[0]
-    for j in range(product.shape[0]):
-        product[j, :] = 0.0
-        for image in range(images):
-            mean, slope = -pre_mean[image, j] / images, -pre_slope[image, j] / images
-            for k in range(product.shape[1]):
-                product[j, k] += mean * post_slope[image, k] + slope * post_mean[image, k]
+def _signs(seed, replicas, out):
+    for k in range(out.shape[0]):
+        out[k] = 1.0 if words(seed, STREAM_SIGN, 0, 0, replicas[k])[0] & 1 else -1.0
 
 
-def gradient(architecture: Architecture, images: FloatArray, response: Response) -> tuple[FloatArray, FloatArray]:
-    """dL/dW (weights,) and dL/db (units,), averaged over images (B, inputs): a weight reads its own two units only."""
-    places = architecture.places
-    means = [images, *(np.ascontiguousarray(response.mean[:, place]) for place in places)]
-    slopes = [np.zeros_like(images), *(np.ascontiguousarray(response.slope[:, place]) for place in places)]
-    weights = np.empty(architecture.weights)
-    for layer, product in enumerate(architecture.arrays(weights)):
-        correlate(means[layer], slopes[layer], means[layer + 1], slopes[layer + 1], product)
-    return weights, -response.slope.mean(axis=0)
+def random_signs(seed: int, replicas: NDArray[np.int64]) -> NDArray[np.float64]:
+    """±1 with equal chances for every image, (B,)."""
+    signs = np.empty(len(replicas))
+    _signs(seed, replicas, signs)
+    return signs
+
+
+def _continual(rule: Continual, network: Network, images: Array | Frames, targets: Array) -> tuple[Array, Array, Array]:
+    """Continual EP (Ernoult et al. 2020, arXiv 2005.04168): the weights move in every nudged step.
+
+    Step t adds −rate/β · [∂Φ(s_{t+1}) − ∂Φ(s_t)] to the gradient's sum and moves the weights by it at once, so that the next
+    step feels it; afterwards the weights are put back and the optimiser takes the step. As rate → 0 it is one-sided EP.
+    """
+    drive, states = network.input(images), network.start(len(targets))
+    free = network.phase(states, drive, steps=rule.steps_free, window=rule.window)
+    architecture, current = network.architecture, network
+    nudgings = np.full(len(targets), rule.nudging)
+    total_weights, total_bias = np.zeros_like(network.weights), np.zeros_like(network.bias)
+    rates = architecture.per_weight(rule.rates), architecture.per_bias(rule.rates)
+    for step in range(rule.steps_nudged):
+        before, moment = states.copy(), current.input(images) if step else drive
+        moment = moment._replace(traces=drive.traces)
+        current.phase(
+            states, moment, steps=1, window=1, first=rule.steps_free + step, targets=targets, nudging=nudgings
+        )
+        beta = network.dtype.type(rule.nudging)
+        change = Response((states + before) / 2, (states - before) / beta, free, _seen(moment, images))
+        weights, bias = gradient(current, change)
+        total_weights[: weights.size] += weights
+        total_bias[: bias.size] += bias
+        current = Network(
+            architecture,
+            (network.weights - rates[0] * total_weights).astype(network.dtype),
+            (network.bias - rates[1] * total_bias).astype(network.dtype),
+            network.temperature, network.threshold, network.leak, network.rest,
+        )  # fmt: skip
+    return total_weights[: weights.size], total_bias[: bias.size], free
+
+
+def _implicit(rule: Implicit, network: Network, images: Array | Frames, targets: Array) -> Response:
+    """The exact slope −a at the fixed point m: (I − VJ/T) a = (V/T) ∂C/∂m, V = diag(m(1−m)), so dL/dh = a."""
+    if isinstance(images, Frames):
+        raise ValueError("the implicit gradient needs a fixed point, which a changing input has not: use static images")
+    mean = network.settle(network.constants(images), tolerance=rule.tolerance, max_steps=rule.max_steps)
+    susceptibility = mean * (1.0 - mean) / network.per_unit(network.temperature)
+    force = np.zeros_like(mean)
+    network.outputs(force)[:] = output_error(network, network.outputs(mean), targets)
+    systems = np.eye(network.architecture.units) - susceptibility[:, :, None] * network.couplings
+    with threadpool_limits(1, user_api="blas"):
+        adjoint = np.linalg.solve(systems, (susceptibility * force)[:, :, None])[:, :, 0].astype(network.dtype)
+    return Response(mean, -adjoint, mean, images)
+
+
+def output_error(network: Network, outputs: Array, targets: Array) -> Array:
+    """∂C/∂s of the last layer, (B, units of it)."""
+    weights, bias = network.readout
+    error = answers(outputs, weights, bias) - targets
+    return np.einsum("bc,jc->bj", error, weights) if network.architecture.classes else error
+
+
+def readout_gradient(network: Network, outputs: Array, targets: Array) -> tuple[Array, Array]:
+    """∂C/∂W (units · classes,) and ∂C/∂c (classes,) of the softmax readout, averaged over images; empty without one."""
+    if not network.architecture.classes:
+        return np.empty(0, network.dtype), np.empty(0, network.dtype)
+    error = (answers(outputs, *network.readout) - targets).astype(network.dtype) / network.dtype.type(len(targets))
+    return np.einsum("bj,bc->jc", outputs, error).ravel(), error.sum(axis=0)
+
+
+def gradient(network: Network, response: Response) -> tuple[Array, Array]:
+    """dL/dW and dL/db of the layers, the readout's left out, averaged over images: a weight reads its own two units only."""
+    images = network.dtype.type(len(response.mean))
+    packed = accumulate_images(response.input, response.mean, -response.slope / images, network.wiring)
+    bias = network.architecture.sum_to_bias(-response.slope.mean(axis=0))
+    return unpack(network.architecture, packed), bias

@@ -1,10 +1,10 @@
-"""The layered network: its drive, its phases, and the Model that ties it to the theory.
+"""The network: its drive, its phases, and the Model that ties it to the theory.
 
-Main results: Network, Spiking, STREAM_INFERENCE.
+Main results: Network, Spiking, Frames, STREAM_INFERENCE, STREAM_INPUT.
 
-A phase repeats, for each image on its own, p = σ((h(s) − θ − β(s_o − y)1_o)/T), s ← (1−ε)s + ε z with z ~ Bern(p)
-(leaky spikes) or z = p (deterministic EP). Noise is a pure function of (seed, stream; step, unit, replica), so images
-may run on any number of threads.
+A phase repeats, for each image on its own, p = σ((h(s) − θ − β∂C/∂s)/T), s ← (1−ε)s + ε z with z ~ Bern(p) (leaky spikes)
+or z = p (deterministic EP). Noise is a pure function of (seed, stream; step, unit, replica), so images may run on any
+number of threads. Statistics are summed as a phase runs: its memory does not depend on its steps.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from numba import prange
 from numpy.typing import NDArray
 
 from dynamics.activations import firing_probability, leaky_trace
-from dynamics.crnn.architecture import Architecture
-from dynamics.forces import cost_force
+from dynamics.crnn.architecture import Architecture, Conv
+from dynamics.crnn.readout import answers, cost_slope
+from dynamics.crnn.wiring import Wiring, drive, input_drive, scratch_for, wire
 from dynamics.kernel import kernel
 from dynamics.philox import uniforms
 from meanfield.equations import activity_variance, onsager_field
@@ -28,97 +29,14 @@ from meanfield.solve import ConvergenceError
 
 # Noise of inference; the streams of learning are philox's own.
 STREAM_INFERENCE = 16
+# The input's own spikes use the stream of the phase that they drive, and this much more.
+STREAM_INPUT = 32
 
+STATISTICS = ("traces", "spikes", "probabilities")
+# a dense matrix of couplings for more units than these serves no purpose here
+MOST_DENSE_UNITS = 400
 
-@kernel()
-def add_weighted_rows(state, weights, field):
-    """field (k,) += Σ_j state_j weights[j, :]; row by row, so that it vectorises with every sum in a fixed order."""
-    for j in range(state.shape[0]):
-        value = state[j]
-        for k in range(field.shape[0]):
-            field[k] += value * weights[j, k]
-
-
-@kernel()
-def local_field(state, constant, layers, upward, downward, field):
-    """field (units,) = constant + drive from below (W) and from above (Wᵀ) of every free layer."""
-    field[:] = constant
-    start, weight = 0, layers[0] * layers[1]
-    for layer in range(1, layers.shape[0] - 1):
-        below, above = layers[layer], layers[layer + 1]
-        middle, end, weight_end = start + below, start + below + above, weight + below * above
-        rising = upward[weight:weight_end].reshape((below, above))
-        falling = downward[weight:weight_end].reshape((above, below))
-        add_weighted_rows(state[start:middle], rising, field[middle:end])
-        add_weighted_rows(state[middle:end], falling, field[start:middle])
-        start, weight = middle, weight_end
-
-
-@kernel()
-def input_drive(images, weights, bias, constants):
-    """constants (B, units): bias, plus for the first free layer the drive of the clamped images (B, inputs)."""
-    first = weights.shape[1]
-    for image in range(images.shape[0]):
-        constants[image, :] = bias
-        add_weighted_rows(images[image], weights, constants[image, :first])
-
-
-@kernel()
-def relax(
-    state, constant, target, nudging, steps, window, layers, upward, downward, temperature, leak,
-    spiking, of_probabilities, seed, stream, replica, average,
-):  # fmt: skip
-    """Run one phase of one image in place; average (units,) of the traces, or the p_t, over the last `window` steps."""
-    units, outputs = state.shape[0], target.shape[0]
-    field, noise = np.empty(units), np.empty(units)
-    average[:] = 0.0
-    for step in range(steps):
-        local_field(state, constant, layers, upward, downward, field)
-        for output in range(outputs):
-            unit = units - outputs + output
-            field[unit] += cost_force(state[unit], 1.0, -target[output], nudging)
-        if spiking:
-            uniforms(seed, stream, step, replica, noise)
-        for unit in range(units):
-            probability = firing_probability(field[unit], temperature)
-            drive = probability
-            if spiking:
-                drive = 1.0 if noise[unit] < probability else 0.0
-            state[unit] = leaky_trace(state[unit], drive, leak)
-            if step >= steps - window:
-                average[unit] += (probability if of_probabilities else state[unit]) / window
-
-
-@kernel(parallel=True)
-def relax_images(
-    states, constants, targets, nudging, steps, window, layers, upward, downward, temperature, leak,
-    spiking, of_probabilities, seed, stream, replicas, averages,
-):  # fmt: skip
-    """`relax` for every image of a batch (B, …), in place."""
-    for image in prange(states.shape[0]):
-        relax(
-            states[image], constants[image], targets[image], nudging, steps, window, layers, upward, downward,
-            temperature, leak, spiking, of_probabilities, seed, stream, replicas[image], averages[image],
-        )  # fmt: skip
-
-
-@kernel(parallel=True)
-def settle_images(states, constants, layers, upward, downward, temperature, leak, tolerance, max_steps, residuals):
-    """Relax each free state in place until max|σ((h(s)−θ)/T) − s| ≤ tolerance; residuals (B,) are what is left."""
-    for image in prange(states.shape[0]):
-        state = states[image]
-        field = np.empty(state.shape[0])
-        residuals[image] = np.inf
-        for _ in range(max_steps):
-            local_field(state, constants[image], layers, upward, downward, field)
-            worst = 0.0
-            for unit in range(state.shape[0]):
-                probability = firing_probability(field[unit], temperature)
-                worst = max(worst, abs(probability - state[unit]))
-                state[unit] = leaky_trace(state[unit], probability, leak)
-            residuals[image] = worst
-            if worst <= tolerance:
-                break
+Array = NDArray[np.floating]
 
 
 class Spiking(NamedTuple):
@@ -129,109 +47,318 @@ class Spiking(NamedTuple):
     replicas: NDArray[np.int64]
 
 
+class Frames(NamedTuple):
+    """An input that changes: frames (B, F, inputs) in [0, 1], each held for `hold` steps, the last one to the end.
+
+    The input is a trace of its own, x ← (1−ε)x + ε·(frame, or a spike with that probability where `coded`), from 0: leak ε = 1
+    hands the frames on as they are. A static image coded into spikes is one frame.
+    """
+
+    frames: Array
+    hold: int = 1
+    leak: float = 1.0
+    coded: bool = False
+
+
+@kernel()
+def input_trace(frames, step, hold, leak, coded, seed, stream, replica, noise, trace):
+    """Move the input's trace (inputs,) by one step; frames (F, inputs)."""
+    frame = frames[min(step // hold, frames.shape[0] - 1)]
+    if coded:
+        uniforms(seed, stream + STREAM_INPUT, step, replica, noise)
+    for unit in range(trace.shape[0]):
+        value = frame[unit]
+        if coded:
+            value = trace.dtype.type(1.0 if noise[unit] < value else 0.0)
+        trace[unit] = leaky_trace(trace[unit], value, leak)
+
+
+@kernel()
+def relax(
+    state, trace, constant, frames, target, nudging, first, steps, window, wiring, readout, readout_bias, temperature, leak,
+    hold, input_leak, coded, spiking, statistic, seed, stream, replica, average, input_average,
+):  # fmt: skip
+    """Run one phase of one image in place; average (units,) of traces, spikes or p_t (0, 1, 2) over the last `window` steps.
+
+    constant (units,): what no step changes of the field; frames (0, inputs) where that includes the input's drive.
+    """
+    units, last = state.shape[0], wiring.layers[-1].start_above
+    scratch = scratch_for(wiring)
+    field, noise, input_noise = np.empty_like(state), np.empty(units), np.empty(trace.shape[0])
+    slope, error = np.empty_like(state), np.empty_like(readout_bias)
+    average[:] = 0.0
+    input_average[:] = 0.0
+    for step in range(first, first + steps):
+        field[:] = constant
+        if frames.shape[0] > 0:
+            input_trace(frames, step, hold, input_leak, coded, seed, stream, replica, input_noise, trace)
+            input_drive(trace, wiring, scratch, field)
+        drive(state, wiring, scratch, field)
+        if nudging != 0.0:
+            cost_slope(state[last:], readout, readout_bias, target, error, slope)
+            for unit in range(units - last):
+                field[last + unit] -= nudging * slope[unit]
+        if spiking:
+            uniforms(seed, stream, step, replica, noise)
+        counted = step >= first + steps - window
+        if counted:
+            for unit in range(trace.shape[0]):
+                input_average[unit] += trace[unit] / window
+        for unit in range(units):
+            probability = firing_probability(field[unit], temperature[unit])
+            pulse = probability
+            if spiking:
+                pulse = state.dtype.type(1.0 if noise[unit] < probability else 0.0)
+            state[unit] = leaky_trace(state[unit], pulse, leak[unit])
+            if counted:
+                value = state[unit]
+                if statistic == 1:
+                    value = pulse
+                elif statistic == 2:
+                    value = probability
+                average[unit] += value / window
+
+
+@kernel(parallel=True)
+def relax_images(
+    states, traces, constants, frames, targets, nudgings, first, steps, window, wiring, readout, readout_bias, temperature,
+    leak, hold, input_leak, coded, spiking, statistic, seed, stream, replicas, averages, input_averages,
+):  # fmt: skip
+    """`relax` for every image of a batch (B, …), in place."""
+    for image in prange(states.shape[0]):
+        relax(
+            states[image], traces[image], constants[image], frames[image], targets[image], nudgings[image], first, steps, window,
+            wiring, readout, readout_bias, temperature, leak, hold, input_leak, coded, spiking, statistic, seed, stream,
+            replicas[image], averages[image], input_averages[image],
+        )  # fmt: skip
+
+
+@kernel(parallel=True)
+def drive_images(states, wiring, fields):
+    """fields (B, units) += `drive` of states (B, units)."""
+    for image in prange(states.shape[0]):
+        drive(states[image], wiring, scratch_for(wiring), fields[image])
+
+
+@kernel(parallel=True)
+def input_drive_images(images, wiring, fields):
+    """fields (B, units) += `input_drive` of images (B, inputs)."""
+    for image in prange(images.shape[0]):
+        input_drive(images[image], wiring, scratch_for(wiring), fields[image])
+
+
+@kernel(parallel=True)
+def settle_images(states, constants, wiring, temperature, leak, tolerance, max_steps, residuals):
+    """Relax each free state in place until max|σ((h(s)−θ)/T) − s| ≤ tolerance; residuals (B,) are what is left."""
+    for image in prange(states.shape[0]):
+        state = states[image]
+        field, scratch = np.empty_like(state), scratch_for(wiring)
+        residuals[image] = np.inf
+        for _ in range(max_steps):
+            field[:] = constants[image]
+            drive(state, wiring, scratch, field)
+            worst = 0.0
+            for unit in range(state.shape[0]):
+                probability = firing_probability(field[unit], temperature[unit])
+                worst = max(worst, abs(probability - state[unit]))
+                state[unit] = leaky_trace(state[unit], probability, leak[unit])
+            residuals[image] = worst
+            if worst <= tolerance:
+                break
+
+
+class Drive(NamedTuple):
+    """An input made ready for phases: constants (B, units), and what changes, its traces (B, inputs), moved as phases run.
+
+    averages (B, inputs): of the traces over the last phase's window.
+    """
+
+    constants: Array
+    frames: Frames
+    traces: Array
+    averages: Array
+
+    def copy(self) -> Drive:
+        """The same input at the same moment, for a phase that must not move this one."""
+        return self._replace(traces=self.traces.copy(), averages=self.averages.copy())
+
+
 @dataclass(frozen=True, eq=False)
 class Network:
-    """Weights (architecture.weights,) and bias (architecture.units,) of a layered net, with what its units share.
+    """Weights (architecture.weights,) and bias (architecture.biases,) of a network, with what its layers share.
 
-    temperature and threshold are in the unit of the weights, leak ε ∈ (0, 1]; the threshold is fixed, never learned.
+    temperature and threshold, in the unit of the weights, and leak ε ∈ (0, 1]: numbers, or one a free layer. The threshold is
+    fixed, never learned. rest: where every unit's trace starts. States have the dtype of the weights.
     """
 
     architecture: Architecture
-    weights: FloatArray
-    bias: FloatArray
-    temperature: float
-    threshold: float
-    leak: float
+    weights: Array
+    bias: Array
+    temperature: float | tuple[float, ...]
+    threshold: float | tuple[float, ...]
+    leak: float | tuple[float, ...]
+    rest: float = 0.5
+
+    @property
+    def dtype(self) -> np.dtype[np.floating]:
+        """float32 or float64."""
+        return self.weights.dtype
 
     @cached_property
-    def _wiring(self) -> tuple[NDArray[np.int64], FloatArray, FloatArray]:
-        falling = [matrix.T.ravel() for matrix in self.architecture.arrays(self.weights)]
-        return (
-            np.array((self.architecture.inputs, *self.architecture.sizes), dtype=np.int64),
-            self.weights,
-            np.concatenate(falling),
-        )
+    def wiring(self) -> Wiring:
+        """The weights as the kernels read them."""
+        return wire(self.architecture, self.weights, self.dtype)
 
-    def start(self, count: int) -> FloatArray:
-        """The state ½ for `count` images, (count, units)."""
-        return np.full((count, self.architecture.units), 0.5)
+    @cached_property
+    def readout(self) -> tuple[Array, Array]:
+        """The softmax readout's weights (units, classes) and bias (classes,), both without classes where there is none."""
+        if self.architecture.classes:
+            return self.architecture.arrays(self.weights)[-1], self.architecture.bias_arrays(self.bias)[-1]
+        return np.empty((self.architecture.sizes[-1], 0), self.dtype), np.empty(0, self.dtype)
 
-    def constants(self, images: FloatArray) -> FloatArray:
-        """The part of the field that no phase changes, b − θ + s⁰W_0, for clamped images (B, inputs): (B, units)."""
-        constants = np.empty((len(images), self.architecture.units))
-        input_drive(images, self.architecture.arrays(self.weights)[0], self.bias - self.threshold, constants)
+    def per_unit(self, values: float | tuple[float, ...]) -> Array:
+        """A shared number, or one a free layer, for every unit: (units,)."""
+        spread = [values] * len(self.architecture.layers) if isinstance(values, (int, float)) else values
+        return self.architecture.per_unit(spread).astype(self.dtype)
+
+    @cached_property
+    def _units(self) -> tuple[Array, Array]:
+        return self.per_unit(self.temperature), self.per_unit(self.leak)
+
+    def start(self, count: int) -> Array:
+        """The state at rest of `count` images, (count, units)."""
+        return np.full((count, self.architecture.units), self.rest, self.dtype)
+
+    def constants(self, images: Array) -> Array:
+        """The part of the field that no phase changes, b − θ + P(w_0 ⋆ s⁰), for clamped images (B, inputs): (B, units)."""
+        constants = np.tile(self._resting, (len(images), 1))
+        input_drive_images(np.ascontiguousarray(images, self.dtype), self.wiring, constants)
         return constants
+
+    @cached_property
+    def _resting(self) -> Array:
+        return self.architecture.unit_bias(self.bias) - self.per_unit(self.threshold)
+
+    def input(self, images: Array | Frames) -> Drive:
+        """Clamped images (B, inputs), or Frames, ready for phases that begin at step 0."""
+        if isinstance(images, Frames):
+            frames = images._replace(frames=np.ascontiguousarray(images.frames, self.dtype))
+            count = len(frames.frames)
+            traces = np.zeros((count, self.architecture.inputs), self.dtype)
+            return Drive(np.tile(self._resting, (count, 1)), frames, traces, np.zeros_like(traces))
+        return self._static(self.constants(images))
+
+    def _static(self, constants: Array) -> Drive:
+        none = np.empty((len(constants), 0), self.dtype)
+        return Drive(constants, Frames(none[:, :, None]), none, none)
 
     def phase(
         self,
-        states: FloatArray,
-        constants: FloatArray,
+        states: Array,
+        drive: Drive | Array,
         *,
         steps: int,
         window: int,
+        first: int = 0,
         spiking: Spiking | None = None,
-        targets: FloatArray | None = None,
-        nudging: float = 0.0,
+        targets: Array | None = None,
+        nudging: float | Array = 0.0,
         average_of: str = "traces",
-    ) -> FloatArray:
+    ) -> Array:
         """Run `steps` from `states` (B, units), which it moves; averages over the last `window` steps, (B, units).
 
-        spiking None replaces each spike by its probability. targets (B, outputs) are read only where nudging is not 0.
-        average_of: "traces" or "probabilities".
+        drive: an input, whose traces it moves too, or constants (B, units). first: the number of the first step, for noise
+        and frames that go on where another phase ended. spiking None replaces each spike by its probability. targets (B,
+        outputs) are read only where nudging, one number or one an image, is not 0. average_of: "traces", "spikes" or
+        "probabilities".
         """
-        averages = np.empty_like(states)
-        targets = np.zeros((len(states), self.architecture.outputs)) if targets is None else targets
+        if not isinstance(drive, Drive):
+            drive = self._static(drive)
+        averages, dtype, frames = np.empty_like(states), self.dtype, drive.frames
+        aims = np.zeros((len(states), self.architecture.outputs), dtype) if targets is None else targets.astype(dtype)
         noise = Spiking(0, 0, np.zeros(len(states), dtype=np.int64)) if spiking is None else spiking
+        nudgings, spikes = np.broadcast_to(nudging, len(states)).astype(dtype), spiking is not None
         relax_images(
-            states, constants, targets, nudging, steps, window, *self._wiring, self.temperature, self.leak,
-            spiking is not None, average_of == "probabilities", noise.seed, noise.stream, noise.replicas, averages,
+            states, drive.traces, drive.constants, frames.frames, aims, nudgings, first, steps, window, self.wiring,
+            *self.readout, *self._units, frames.hold, dtype.type(frames.leak), frames.coded and spikes, spikes,
+            STATISTICS.index(average_of), noise.seed, noise.stream, noise.replicas, averages, drive.averages,
         )  # fmt: skip
         return averages
 
-    def settle(self, constants: FloatArray, *, tolerance: float, max_steps: int) -> FloatArray:
-        """The free fixed points m = σ((h(m) − θ)/T) reached from ½, (B, units), to max|residual| ≤ tolerance.
+    def settle(self, constants: Array, *, tolerance: float, max_steps: int) -> Array:
+        """The free fixed points m = σ((h(m) − θ)/T) reached from rest, (B, units), to max|residual| ≤ tolerance.
 
         Raises ConvergenceError with the residual and a remedy when an image needs more than max_steps.
         """
         states, residuals = self.start(len(constants)), np.empty(len(constants))
-        settle_images(states, constants, *self._wiring, self.temperature, self.leak, tolerance, max_steps, residuals)
+        settle_images(states, constants, self.wiring, *self._units, tolerance, max_steps, residuals)
         if not residuals.max() <= tolerance:
             raise ConvergenceError(
                 f"fixed point not reached in {max_steps} steps: residual {residuals.max():.1e} > {tolerance:.1e} "
-                f"at leak {self.leak:g}, temperature {self.temperature:g}; try a smaller network.leak or more max_steps"
+                f"at leak {_shown(self.leak)}, temperature {_shown(self.temperature)}; try a smaller network.leak or more "
+                "max_steps"
             )
         return states
 
-    def infer(self, images: FloatArray, *, steps: int, window: int, spiking: Spiking | None = None) -> FloatArray:
-        """Free-phase traces of the output layer averaged over the last `window` of `steps`, (B, outputs)."""
-        averages = self.phase(
-            self.start(len(images)), self.constants(images), steps=steps, window=window, spiking=spiking
-        )
-        return averages[:, self.architecture.places[-1]]
+    def outputs(self, states: Array) -> Array:
+        """The last layer's part of states (B, units)."""
+        return states[:, self.architecture.places[-1]]
 
-    def onsager_field(self, means: FloatArray) -> FloatArray:
+    def infer(self, images: Array | Frames, *, steps: int, window: int, spiking: Spiking | None = None) -> Array:
+        """What a free phase answers, (B, outputs), from traces averaged over the last `window` of `steps`."""
+        count = len(images.frames if isinstance(images, Frames) else images)
+        averages = self.phase(self.start(count), self.input(images), steps=steps, window=window, spiking=spiking)
+        return self.answers(averages)
+
+    def answers(self, states: Array) -> Array:
+        """What states (B, units) answer, (B, outputs): the label is where it is largest."""
+        return answers(self.outputs(states), *self.readout)
+
+    def require_multilinear(self) -> None:
+        """ValueError where max pooling leaves the theory."""
+        if any(
+            isinstance(layer, Conv) and layer.pooling == "max" and layer.pool > 1 for layer in self.architecture.layers
+        ):
+            raise ValueError(
+                "max pooling is outside the theory: the network has no couplings; use pooling='average' for this"
+            )
+
+    def onsager_field(self, means: Array) -> Array:
         """½(1 − 2m) ∘ (J∘J)v/T, what Onsager adds to the field of the free units with means m: both (B, units).
 
-        Layer by layer with the squared weights of the field's own synapses, each reading v = m(1 − m) of the unit it comes
-        from; clamped inputs have none. Equal to the Model's of as_model (thm:C7b).
+        Layer by layer with the squared weights of the field's own synapses, those of pooling included, each reading
+        v = m(1 − m) of the unit it comes from; clamped inputs have none. Equal to the Model's of as_model (thm:C7b).
         """
-        layers, upward, downward = self._wiring
-        variances, nothing = activity_variance(means), np.zeros(self.architecture.units)
-        spread = np.empty_like(variances)
-        for variance, field in zip(variances, spread, strict=True):
-            local_field(variance, nothing, layers, upward**2, downward**2, field)
-        return onsager_field(means, spread, self.temperature)
+        self.require_multilinear()
+        spread = np.zeros_like(means)
+        drive_images(activity_variance(means), self.wiring._replace(rising=self.wiring.rising**2), spread)
+        return onsager_field(means, spread, self._units[0])
 
     @cached_property
     def couplings(self) -> FloatArray:
-        """J of the free units, (units, units): W_n and W_nᵀ between neighbouring layers, 0 elsewhere."""
-        places = self.architecture.places
-        couplings = np.zeros((self.architecture.units, self.architecture.units))
-        for below, above, matrix in zip(places, places[1:], self.architecture.arrays(self.weights)[1:], strict=False):
-            couplings[below, above] = matrix
-            couplings[above, below] = matrix.T
+        """J of the free units, (units, units), read off the drive unit by unit; ValueError for more than 400 units."""
+        self.require_multilinear()
+        units = self.architecture.units
+        if units > MOST_DENSE_UNITS:
+            raise ValueError(
+                f"{units} units are too many for a dense matrix of couplings, the limit is {MOST_DENSE_UNITS}"
+            )
+        couplings = np.zeros((units, units))
+        drive_images(np.eye(units), wire(self.architecture, self.weights, np.float64), couplings)
         return couplings
 
-    def as_model(self, image: FloatArray) -> Model:
-        """The free units as a Model, one clamped image (inputs,) and the threshold folded into its bias."""
-        return Model(self.couplings, self.constants(image[None, :])[0], self.temperature)
+    def as_model(self, image: Array) -> Model:
+        """The free units as a Model, one clamped image (inputs,) and the threshold folded into its bias.
+
+        ValueError for more than 400 units, for max pooling, and for layers of different temperatures, whose stationary
+        law has no energy.
+        """
+        temperatures = set(self._units[0].tolist())
+        if len(temperatures) > 1:
+            raise ValueError(f"a Model has one temperature, got {_shown(self.temperature)}: give all layers the same")
+        temperature = self.temperature if isinstance(self.temperature, (int, float)) else self.temperature[0]
+        return Model(self.couplings, self.constants(image[None, :])[0].astype(np.float64), temperature)
+
+
+def _shown(values: float | tuple[float, ...]) -> str:
+    return f"{values:g}" if isinstance(values, (int, float)) else ", ".join(f"{value:g}" for value in values)

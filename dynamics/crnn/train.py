@@ -1,6 +1,6 @@
 """Training one experiment: epochs, checkpoints, and the result that figures and readers see.
 
-Main results: prepare, train, Run, State.
+Main results: prepare, train, Run, State, Progress, Divergence.
 
 The weights' start and each epoch's order come from a Generator seeded by (seed, epoch), all noise from (seed, stream;
 step, unit, presentation): a run killed and resumed, or run on other threads, equals the unbroken one bit by bit.
@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import io
 import math
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -22,31 +23,79 @@ from scipy.stats import binomtest
 
 from dynamics.crnn import checkpoint
 from dynamics.crnn.architecture import Architecture
-from dynamics.crnn.config import Experiment, Stochastic, fingerprint
-from dynamics.crnn.learning import gradient, respond
-from dynamics.crnn.network import STREAM_INFERENCE, Network, Spiking
+from dynamics.crnn.config import Experiment, fingerprint
+from dynamics.crnn.learning import estimate
+from dynamics.crnn.network import STREAM_INFERENCE, Array, Frames, Network, Spiking
+from dynamics.crnn.optimiser import Moments, descend, schedule
 from dynamics.datasets import Data, Images, load
 from dynamics.provenance import make_writable, provenance, write_atomically, write_json
-from meanfield.model import FloatArray
 
 CONFIDENCE = 0.95
+# images that inference takes at once: bounds its memory
+INFERENCE_BATCH = 500
+SECONDS_BETWEEN_REPORTS = 1.0
+# mean firing rates of a layer beyond which it hardly tells one image from another
+SILENT, SATURATED = 1e-3, 0.5
+
+
+class Divergence(RuntimeError):
+    """Weights that are no numbers any more: which layer's, when, and what to lower."""
 
 
 @dataclass(frozen=True, eq=False)
 class State:
-    """All that training carries from one epoch to the next; cost and accuracy have one entry an epoch done."""
+    """All that training carries from one update to the next.
 
-    weights: FloatArray
-    bias: FloatArray
-    weight_velocity: FloatArray
-    bias_velocity: FloatArray
-    train_cost: FloatArray
-    validation_accuracy: FloatArray
+    batch: updates done of the current epoch, (); sums: of cost, errors and the layers' mean rates over the images of those, (2 +
+    layers,). train_cost, train_error, validation_accuracy and rates (…, layers) have one entry an epoch done.
+    """
+
+    weights: Array
+    bias: Array
+    weight_first: Array
+    weight_second: Array
+    bias_first: Array
+    bias_second: Array
+    batch: NDArray[np.int64]
+    sums: NDArray[np.float64]
+    train_cost: NDArray[np.float64]
+    train_error: NDArray[np.float64]
+    validation_accuracy: NDArray[np.float64]
+    rates: NDArray[np.float64]
 
     @property
     def epoch(self) -> int:
         """Epochs done."""
         return len(self.train_cost)
+
+
+class Progress(NamedTuple):
+    """Where a run is: epochs done, share of the current one, means over it so far, and what the clock says.
+
+    rates: mean firing rate a layer; images_per_second and seconds_left: of this call of train.
+    """
+
+    epoch: int
+    epochs: int
+    share: float
+    cost: float
+    error: float
+    rates: tuple[float, ...]
+    validation_error: float | None
+    images_per_second: float
+    seconds_left: float
+
+    @property
+    def warning(self) -> str:
+        """A sentence about layers that hardly tell one image from another; "" when there are none."""
+        for number, rate in enumerate(self.rates, start=1):
+            if not SILENT <= rate <= SATURATED:
+                how = "is nearly silent" if rate < SILENT else "fires more than half of the time"
+                return (
+                    f"layer {number} {how} (rate {rate:.3g}): lower training.rates of layers {number - 1} and {number}, or "
+                    "network.scales"
+                )
+        return ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,38 +110,49 @@ class Run:
 
     @property
     def architecture(self) -> Architecture:
-        """The experiment's layers."""
-        return Architecture.dense(*self.experiment.network.layers)
+        """The experiment's layers on the images of its data."""
+        return self.experiment.architecture(self.data.shape, self.data.classes)
 
     @property
     def key(self) -> str:
         """What a checkpoint must carry to be resumed by this run."""
         return f"{fingerprint(self.experiment)}/{self.seed}"
 
+    @property
+    def batches(self) -> int:
+        """Updates an epoch."""
+        return math.ceil(len(self.data.train.labels) / self.experiment.training.batch)
+
     def network(self, state: State) -> Network:
         """The network with a state's weights and bias."""
         shared = self.experiment.network
-        return Network(self.architecture, state.weights, state.bias, shared.temperature, shared.threshold, shared.leak)
+        return Network(
+            self.architecture, state.weights, state.bias, shared.temperature, shared.threshold, shared.leak, shared.rest
+        )
+
+    def images(self, images: Images, chosen: NDArray[np.integer]) -> Array | Frames:
+        """The chosen images as the network takes them in."""
+        table = self.experiment.input
+        if table.coding == "static":
+            return images.batch(chosen).astype(self.state.weights.dtype)
+        frames = images.frames(chosen) if table.coding == "frames" else images.batch(chosen)[:, None]
+        return Frames(frames.astype(self.state.weights.dtype), table.hold, table.leak, table.coding == "bernoulli")
 
 
-def prepare(experiment: Experiment, out: Path, *, resume: bool = False) -> list[Run]:
+def prepare(experiment: Experiment, out: Path, *, resume: bool = False, data_dir: Path | None = None) -> list[Run]:
     """One Run a seed, everything checked and nothing written yet but the folders; ValueError says what is wrong.
 
-    resume takes each seed up from its newest checkpoint, from the start where there is none.
+    resume takes each seed up from its newest checkpoint, from the start where there is none. data_dir: where to look first.
     """
-    data = load(experiment.data.name, experiment.data.split_seed)
-    layers = experiment.network.layers
-    if (layers[0], layers[-1]) != (data.inputs, data.classes):
-        raise ValueError(
-            f"network.layers must start with {data.inputs} inputs and end with {data.classes} outputs "
-            f"for {experiment.data.name}, got {list(layers)}"
-        )
+    table = experiment.data
+    data = load(table.name, table.split_seed)
+    architecture = experiment.architecture(data.shape, data.classes)
     presentations = (experiment.training.epochs + 1) * data.total
     if presentations > 2**32:
         raise ValueError(f"training.epochs must be below {2**32 // data.total}, got {experiment.training.epochs}")
     runs = []
     for seed in experiment.seeds:
-        run = Run(experiment, seed, out / experiment.name / str(seed), data, start(experiment, seed))
+        run = Run(experiment, seed, out / experiment.name / str(seed), data, start(experiment, architecture, seed))
         saved = checkpoint.newest(run.folder / "checkpoints", run.key) if resume else None
         runs.append(run if saved is None else replace(run, state=State(**saved)))
     for run in runs:
@@ -100,29 +160,148 @@ def prepare(experiment: Experiment, out: Path, *, resume: bool = False) -> list[
     return runs
 
 
-def start(experiment: Experiment, seed: int) -> State:
-    """Weights uniform on ±scale/√(units below), biases and velocities 0."""
-    architecture = Architecture.dense(*experiment.network.layers)
-    weights = architecture.draw_weights(np.random.default_rng([seed, 0]), experiment.network.scales)
-    bias = np.zeros(architecture.units)
-    return State(weights, bias, np.zeros_like(weights), np.zeros_like(bias), np.empty(0), np.empty(0))
+def start(experiment: Experiment, architecture: Architecture, seed: int) -> State:
+    """Weights uniform on ±scale/√(fan in), biases and the optimiser's moments 0."""
+    dtype = np.dtype(experiment.network.dtype)
+    weights = architecture.draw_weights(np.random.default_rng([seed, 0]), experiment.network.scales).astype(dtype)
+    bias = np.zeros(architecture.biases, dtype)
+    layers = len(architecture.layers)
+    return State(
+        weights, bias, *Moments.zero(weights), *Moments.zero(bias), np.array(0), np.zeros(2 + layers), np.empty(0),
+        np.empty(0), np.empty(0), np.empty((0, layers)),
+    )  # fmt: skip
 
 
-def train(run: Run, report: Callable[[State], None]) -> dict[str, Any]:
-    """Run the epochs that are left, report each, write weights.npz and result.json; the latter's document."""
+def train(run: Run, report: Callable[[Progress], None]) -> dict[str, Any]:
+    """Run what is left, report now and then, write checkpoints, weights.npz and result.json; the latter's document.
+
+    A KeyboardInterrupt is passed on after a checkpoint of the last update done. Raises Divergence.
+    """
     state, folder = run.state, run.folder / "checkpoints"
-    if state.epoch == 0:
+    if state.epoch == 0 and state.batch == 0:
         checkpoint.clear(folder)
-    while state.epoch < run.experiment.training.epochs:
-        state = epoch(run, state)
-        checkpoint.save(folder, state.epoch, run.key, asdict(state))
-        report(state)
+    clock = _Clock(run)
+    try:
+        while state.epoch < run.experiment.training.epochs:
+            if state.batch < run.batches:
+                state = update(run, state)
+                clock.tick(state, report)
+                continue
+            state = close_epoch(run, state)
+            checkpoint.save(folder, state.epoch, 0, run.key, asdict(state))
+            report(clock.progress(state))
+    except KeyboardInterrupt:
+        checkpoint.save(folder, state.epoch, int(state.batch), run.key, asdict(state))
+        raise
+    return _record(run, state)
+
+
+def update(run: Run, state: State) -> State:
+    """One batch: the rule's gradient, then a step of the optimiser."""
+    training, images, architecture = run.experiment.training, run.data.train, run.architecture
+    batch = int(state.batch)
+    order = np.random.default_rng([run.seed, state.epoch + 1]).permutation(len(images.labels))
+    chosen = order[batch * training.batch : (batch + 1) * training.batch]
+    targets, network = np.eye(run.data.classes)[images.labels[chosen]], run.network(state)
+    found = estimate(
+        run.experiment.rule, network, run.images(images, chosen), targets,
+        seed=run.seed, replicas=state.epoch * run.data.total + images.indices[chosen],
+    )  # fmt: skip
+    done = (state.epoch + batch / run.batches) / training.epochs
+    factor, number = schedule(training.schedule, done), state.epoch * run.batches + batch + 1
+    rates = [
+        (factor * spread(training.rates)).astype(state.weights.dtype)
+        for spread in (architecture.per_weight, architecture.per_bias)
+    ]
+    weights, weight_moments = descend(
+        training.optimiser,
+        state.weights,
+        found.weights,
+        Moments(state.weight_first, state.weight_second),
+        rates[0],
+        number,
+    )
+    bias, bias_moments = descend(
+        training.optimiser, state.bias, found.bias, Moments(state.bias_first, state.bias_second), rates[1], number
+    )
+    if training.weight_decay:
+        weights = weights - rates[0] * state.weights.dtype.type(training.weight_decay) * state.weights
+    _refuse_divergence(architecture, weights, bias, state.epoch, batch)
+    answered = network.answers(found.free)
+    errors = (answered.argmax(axis=1) != images.labels[chosen]).sum()
+    rates_seen = [found.free[:, place].mean() * len(chosen) for place in architecture.places]
+    return replace(
+        state, weights=weights, bias=bias, weight_first=weight_moments.first, weight_second=weight_moments.second,
+        bias_first=bias_moments.first, bias_second=bias_moments.second, batch=state.batch + 1,
+        sums=state.sums + np.array([found.cost.sum(), errors, *rates_seen]),
+    )  # fmt: skip
+
+
+def close_epoch(run: Run, state: State) -> State:
+    """After the last batch: means over the epoch and the accuracy on the validation images."""
+    means = state.sums / len(run.data.train.labels)
+    hits = _hits(run, run.network(state), run.data.validation)
+    return replace(
+        state,
+        batch=np.array(0),
+        sums=np.zeros_like(state.sums),
+        train_cost=np.append(state.train_cost, means[0]),
+        train_error=np.append(state.train_error, means[1]),
+        validation_accuracy=np.append(state.validation_accuracy, hits.mean()),
+        rates=np.vstack([state.rates, means[2:]]),
+    )
+
+
+def _refuse_divergence(architecture: Architecture, weights: Array, bias: Array, epoch: int, batch: int) -> None:
+    arrays = zip(architecture.arrays(weights), architecture.bias_arrays(bias), strict=True)
+    for number, (own, own_bias) in enumerate(arrays):
+        if not (np.isfinite(own).all() and np.isfinite(own_bias).all()):
+            last = number == len(architecture.layers)
+            name = "the readout" if last else f"layer {number + 1}"
+            raise Divergence(
+                f"the weights of {name} are no longer finite after update {batch + 1} of epoch {epoch + 1}: lower "
+                f"training.rates ({number + 1}. value) or network.scales; the checkpoint of the epoch before is kept"
+            )
+
+
+class _Clock:
+    """Speed and time left, of this process's updates alone."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.begin = self.last = time.monotonic()
+        self.first = self._updates(run.state)
+
+    def _updates(self, state: State) -> int:
+        return state.epoch * self.run.batches + int(state.batch)
+
+    def tick(self, state: State, report: Callable[[Progress], None]) -> None:
+        if time.monotonic() - self.last >= SECONDS_BETWEEN_REPORTS:
+            self.last = time.monotonic()
+            report(self.progress(state))
+
+    def progress(self, state: State) -> Progress:
+        seconds, done = time.monotonic() - self.begin, self._updates(state) - self.first
+        training, total = self.run.experiment.training, len(self.run.data.train.labels)
+        left = training.epochs * self.run.batches - self._updates(state)
+        if state.batch:
+            means = state.sums / min(int(state.batch) * training.batch, total)
+        else:
+            means = np.array([state.train_cost[-1], state.train_error[-1], *state.rates[-1]])
+        return Progress(
+            state.epoch, training.epochs, int(state.batch) / self.run.batches, float(means[0]), float(means[1]),
+            tuple(means[2:].tolist()), 1 - float(state.validation_accuracy[-1]) if state.epoch else None,
+            done * training.batch / max(seconds, 1e-9), seconds / max(done, 1) * left,
+        )  # fmt: skip
+
+
+def _record(run: Run, state: State) -> dict[str, Any]:
     network, data = run.network(state), run.data
     metrics = {
         "test_accuracy": accuracy(_hits(run, network, data.test)),
         "validation_accuracy": accuracy(_hits(run, network, data.validation)),
     }
-    if isinstance(run.experiment.rule, Stochastic):
+    if run.experiment.spikes:
         metrics["test_accuracy_mean_field"] = accuracy(_hits(run, network, data.test, mean_field=True))
     _write_weights(run.folder / "weights.npz", network)
     document = {
@@ -131,63 +310,29 @@ def train(run: Run, report: Callable[[State], None]) -> dict[str, Any]:
         "seed": run.seed,
         "config": msgspec.to_builtins(run.experiment),
         "config_hash": fingerprint(run.experiment),
-        "dtype": "float64",
+        "dtype": run.experiment.network.dtype,
         "metrics": metrics,
-        "curves": {name: getattr(state, name).tolist() for name in ("train_cost", "validation_accuracy")},
+        "curves": {
+            name: getattr(state, name).tolist()
+            for name in ("train_cost", "train_error", "validation_accuracy", "rates")
+        },
     }
     write_json(run.folder / "result.json", document)
     return document
 
 
-def epoch(run: Run, state: State) -> State:
-    """One pass over the training images in the epoch's own order, with an update a batch."""
-    training, images = run.experiment.training, run.data.train
-    targets = images.targets(run.data.classes)
-    order = np.random.default_rng([run.seed, state.epoch + 1]).permutation(len(images.labels))
-    batches = math.ceil(len(order) / training.batch)
-    presented = state.epoch * run.data.total
-    cost, current = 0.0, state
-    for batch in range(batches):
-        chosen = order[batch * training.batch : (batch + 1) * training.batch]
-        response = respond(
-            run.experiment.rule, run.network(current), images.pixels[chosen], targets[chosen],
-            seed=run.seed, replicas=presented + images.indices[chosen],
-        )  # fmt: skip
-        cost += 0.5 * float(((response.free_outputs - targets[chosen]) ** 2).sum())
-        done = (state.epoch + batch / batches) / training.epochs
-        slopes = gradient(run.architecture, images.pixels[chosen], response)
-        current = _descend(run, current, slopes, 0.5 * (1 + math.cos(math.pi * done)))
-    return replace(
-        current,
-        train_cost=np.append(state.train_cost, cost / len(order)),
-        validation_accuracy=np.append(
-            state.validation_accuracy, _hits(run, run.network(current), run.data.validation).mean()
-        ),
-    )
-
-
-def _descend(run: Run, state: State, slopes: tuple[FloatArray, FloatArray], schedule: float) -> State:
-    """velocity ← momentum · velocity − schedule · rate · gradient, then parameters += velocity."""
-    training, architecture = run.experiment.training, run.architecture
-    weight_rate, bias_rate = architecture.per_weight(training.rates), architecture.per_unit(training.rates)
-    weight_velocity = training.momentum * state.weight_velocity - schedule * weight_rate * slopes[0]
-    bias_velocity = training.momentum * state.bias_velocity - schedule * bias_rate * slopes[1]
-    return replace(
-        state,
-        weights=state.weights + weight_velocity,
-        bias=state.bias + bias_velocity,
-        weight_velocity=weight_velocity,
-        bias_velocity=bias_velocity,
-    )
-
-
 def _hits(run: Run, network: Network, images: Images, *, mean_field: bool = False) -> NDArray[np.bool_]:
     """Whether the most active output is the label, (n,); leaky spikes where the rule spikes, unless mean_field."""
-    inference = run.experiment.inference
-    spikes = isinstance(run.experiment.rule, Stochastic) and not mean_field
-    spiking = Spiking(run.seed, STREAM_INFERENCE, images.indices) if spikes else None
-    outputs = network.infer(images.pixels, steps=inference.steps, window=inference.window, spiking=spiking)
-    return outputs.argmax(axis=1) == images.labels
+    inference, spikes = run.experiment.inference, run.experiment.spikes and not mean_field
+    hits = np.empty(len(images.labels), dtype=bool)
+    for first in range(0, hits.size, INFERENCE_BATCH):
+        chosen = np.arange(first, min(first + INFERENCE_BATCH, hits.size))
+        spiking = Spiking(run.seed, STREAM_INFERENCE, images.indices[chosen]) if spikes else None
+        answered = network.infer(
+            run.images(images, chosen), steps=inference.steps, window=inference.window, spiking=spiking
+        )
+        hits[chosen] = answered.argmax(axis=1) == images.labels[chosen]
+    return hits
 
 
 def accuracy(hits: NDArray[np.bool_]) -> dict[str, float]:
@@ -197,10 +342,10 @@ def accuracy(hits: NDArray[np.bool_]) -> dict[str, float]:
 
 
 def _write_weights(path: Path, network: Network) -> None:
-    """W_0, W_1, … of shape (below, above) and bias_1, … per free layer, float32."""
+    """weights_0, weights_1, … and bias_0, bias_1, …, one a layer, the readout's last, float32."""
     architecture = network.architecture
-    arrays = {f"weights_{n}": matrix for n, matrix in enumerate(architecture.arrays(network.weights))}
-    arrays |= {f"bias_{n}": network.bias[place] for n, place in enumerate(architecture.places, start=1)}
+    arrays = {f"weights_{n}": own for n, own in enumerate(architecture.arrays(network.weights))}
+    arrays |= {f"bias_{n}": own for n, own in enumerate(architecture.bias_arrays(network.bias))}
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **{name: array.astype(np.float32) for name, array in arrays.items()})
     write_atomically(path, buffer.getvalue())

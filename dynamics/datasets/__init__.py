@@ -5,6 +5,7 @@ Main results: load, describe, Images, Data, NAMES.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,31 +14,42 @@ from numpy.typing import NDArray
 from dynamics.datasets import digits
 
 NAMES = ("digits",)
+# those whose images are streams of frames
+STREAMS: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Images:
-    """pixels (n, inputs) in [0, 1], labels (n,), and each image's index in the whole data set, (n,)."""
+    """raw (n, inputs) in 0 … levels, channels last, labels (n,), and each image's index in the whole data set, (n,)."""
 
-    pixels: NDArray[np.float64]
+    raw: NDArray[np.uint8]
+    levels: int
     labels: NDArray[np.int64]
     indices: NDArray[np.int64]
 
-    def targets(self, classes: int) -> NDArray[np.float64]:
-        """One-hot rows, (n, classes)."""
-        return np.eye(classes)[self.labels]
+    def batch(self, chosen: NDArray[np.integer] | slice) -> NDArray[np.float64]:
+        """The chosen images in [0, 1], (chosen, inputs)."""
+        return self.raw[chosen] / self.levels
 
 
 @dataclass(frozen=True)
 class Data:
-    """Three disjoint parts of one data set: learn on `train`, choose on `validation`, report `test` once."""
+    """Three disjoint parts of one data set: learn on `train`, choose on `validation`, report `test` once.
+
+    shape: (channels, height, width) of an image.
+    """
 
     train: Images
     validation: Images
     test: Images
-    inputs: int
+    shape: tuple[int, int, int]
     classes: int
     total: int
+
+    @property
+    def inputs(self) -> int:
+        """Pixels of an image, all channels."""
+        return math.prod(self.shape)
 
 
 def load(name: str, split_seed: int) -> Data:
@@ -45,9 +57,11 @@ def load(name: str, split_seed: int) -> Data:
     if name not in NAMES:
         raise ValueError(f"data.name must be one of {', '.join(NAMES)}, got {name!r}")
     raw, labels = digits.read()
-    pixels = raw / digits.LEVELS
-    parts = [Images(pixels[part], labels[part].astype(np.int64), part) for part in digits.split(labels, split_seed)]
-    return Data(*parts, inputs=pixels.shape[1], classes=int(labels.max()) + 1, total=len(labels))
+    parts = [
+        Images(raw[part], digits.LEVELS, labels[part].astype(np.int64), part)
+        for part in digits.split(labels, split_seed)
+    ]
+    return Data(*parts, shape=digits.SHAPE, classes=int(labels.max()) + 1, total=len(labels))
 
 
 def describe(name: str) -> str:

@@ -10,6 +10,7 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 LEVELS = 16
+SHAPE = (1, 8, 8)
 IMAGES = 1797
 TEST, VALIDATION = 540, 180
 # of the labels' and then the pixels' bytes, each as uint8: the same images give the same splits, hence the same results

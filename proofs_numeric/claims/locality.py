@@ -112,7 +112,7 @@ def _layered_reads(seed: int) -> int:
     shared = {"steps_free": 8, "steps_nudged": 6, "window": 2, "nudging": 0.3}
     rule = Stochastic(estimator="traces", **shared) if seed % 2 else Deterministic(**shared)
     response = respond(rule, network, images, targets, seed=seed, replicas=np.arange(3))
-    whole = gradient(architecture, images, response)
+    whole = gradient(network, response)
     changed = 0
     for layer, matrix in enumerate(architecture.arrays(whole[0])):
         j, k = int(generator.integers(matrix.shape[0])), int(generator.integers(matrix.shape[1]))
@@ -123,7 +123,7 @@ def _layered_reads(seed: int) -> int:
         else:
             kept.append(architecture.places[layer - 1].start + j)
         mean[:, kept], slope[:, kept] = response.mean[:, kept], response.slope[:, kept]
-        alone = gradient(architecture, pixels, Response(mean, slope, response.free_outputs))
+        alone = gradient(network, Response(mean, slope, response.free, pixels))
         changed += int(architecture.arrays(alone[0])[layer][j, k] != matrix[j, k])
         changed += int((alone[1][kept] != whole[1][kept]).sum())
     return changed

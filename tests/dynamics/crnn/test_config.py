@@ -22,7 +22,18 @@ STOCHASTIC = ROOT / "experiments" / "digits_stochastic.toml"
         ("network.temperature=nan", r"network\.temperature must be finite, got nan"),
         ("network.temperature=warm", r"network\.temperature: expected `float`, got `str`, got 'warm'"),
         ("network.leak=1.5", r"network\.leak: expected `float` <= 1\.0, got 1\.5"),
-        ("network.scales=[1.0]", r"network\.scales must have one value per weight matrix, 2, got 1: \[1\.0\]"),
+        ("network.scales=[1.0]", r"network\.scales must have one value per array of weights, 2, got 1: \[1\.0\]"),
+        ("network.leak=[0.5]", r"network\.leak must be one number or one per layer, 2, got 1: \[0\.5\]"),
+        (
+            "network.layers=[{kind='conv', chanels=3, kernel=3}]",
+            r"unknown key network\.layers\.0\.chanels: did you mean network\.layers\.channels\?",
+        ),
+        ("network.layers=[{kind='conv', channels=3}]", r"key network\.layers\.0\.kernel is missing: add it"),
+        (
+            "input.coding='frames'",
+            r"input\.coding must be 'frames' for the event streams .* got 'frames' with data\.name = 'digits'",
+        ),
+        ("training.optimiser={kind='sgd', beta=0.9}", r"unknown key training\.optimiser\.beta"),
         ("training.rates=[1.0, -2.0]", r"training\.rates\.1: expected `float` > 0\.0, got -2\.0"),
         ("rule.kind=magic", r"rule\.kind: invalid value 'magic', got 'magic'"),
         ("rule.window=1000", r"rule\.window must not exceed its phase of \d+ steps, got 1000"),
@@ -41,9 +52,9 @@ def test_a_bad_key_or_value_is_named(override, sentence):
 
 
 def test_a_missing_key_is_named(tmp_path):
-    text = STOCHASTIC.read_text(encoding="utf-8").replace("momentum", "# momentum")
+    text = STOCHASTIC.read_text(encoding="utf-8").replace("optimiser", "# optimiser")
     (tmp_path / "short.toml").write_text(text, encoding="utf-8")
-    with pytest.raises(ValueError, match=r"key training\.momentum is missing: add it"):
+    with pytest.raises(ValueError, match=r"key training\.optimiser is missing: add it"):
         load(tmp_path / "short.toml")
 
 
@@ -56,15 +67,49 @@ def test_what_is_not_toml_is_named(tmp_path):
 
 
 def test_overrides_reach_the_experiment():
-    experiment = load(STOCHASTIC, ["training.epochs=7", "network.layers=[64, 5, 10]", "name=other"], seeds=[4])
-    assert (experiment.training.epochs, experiment.network.layers) == (7, (64, 5, 10))
+    experiment = load(
+        STOCHASTIC,
+        ["training.epochs=7", "network.layers=[{kind='dense', units=5}, {kind='dense', units=10}]", "name=other"],
+        seeds=[4],
+    )
+    assert experiment.training.epochs == 7
+    assert [layer.units for layer in experiment.network.layers] == [5, 10]
     assert (experiment.name, experiment.seeds) == ("other", (4,))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        (["input.coding=bernoulli"], r"input\.coding 'bernoulli' needs a rule that spikes"),
+        (
+            ["rule.rates=[0.1]", "rule.kind=continual"],
+            r"rule\.rates must have one value per array of weights, 2, got 1",
+        ),
+        (["rule.steps_nudged=5", "rule.window=10"], r"rule\.window must not exceed its phase of 5 steps, got 10"),
+    ],
+)
+def test_what_does_not_go_together_is_named(overrides, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        load(STOCHASTIC.with_name("digits_deterministic.toml"), overrides)
+
+
+def test_max_pooling_learns_by_ep_only():
+    layers = "network.layers=[{kind='conv', channels=3, kernel=3, pool=2, pooling='max'}, {kind='dense', units=10}]"
+    load(STOCHASTIC, [layers])
+    with pytest.raises(ValueError, match=r"pooling = 'max' learn by EP only here: use pooling = 'average'"):
+        load(STOCHASTIC.with_name("digits_implicit.toml"), [layers])
+
+
+def test_a_readout_has_scales_and_rates_of_its_own():
+    overrides = ["network.readout=cross-entropy", "network.scales=[1.0, 1.0, 1.0]", "training.rates=[1.0, 1.0, 1.0]"]
+    architecture = load(STOCHASTIC, overrides).architecture((1, 8, 8), 10)
+    assert architecture.weight_shapes == ((64, 128), (128, 10), (10, 10))
 
 
 def test_the_fingerprint_sees_every_value_but_the_seeds():
     plain = load(STOCHASTIC)
     assert fingerprint(load(STOCHASTIC, seeds=[8])) == fingerprint(plain)
-    assert fingerprint(load(STOCHASTIC, ["rule.coupled=false"])) != fingerprint(plain)
+    assert fingerprint(load(STOCHASTIC, ["rule.phases=independent"])) != fingerprint(plain)
 
 
 def test_the_four_digits_experiments_differ_in_their_rule_and_its_rates_alone():

@@ -32,7 +32,7 @@ def batch(net, count=3):
 def slopes(rule, net, seed=0):
     images, targets = batch(net)
     response = respond(rule, net, images, targets, seed=seed, replicas=np.arange(len(images)))
-    return np.concatenate(gradient(net.architecture, images, response))
+    return np.concatenate(gradient(net, response))
 
 
 def loss(net):
@@ -57,9 +57,7 @@ def test_the_implicit_gradient_is_the_slope_of_the_loss():
 def test_the_implicit_gradient_is_the_theorys_on_the_networks_model():
     net = network()
     images, targets = batch(net, count=1)
-    weights, bias = gradient(
-        net.architecture, images, respond(EXACT, net, images, targets, seed=0, replicas=np.zeros(1, int))
-    )
+    weights, bias = gradient(net, respond(EXACT, net, images, targets, seed=0, replicas=np.zeros(1, int)))
     outputs = np.arange(net.architecture.units)[net.architecture.places[-1]]
     theory = implicit_gradient(net.as_model(images[0]), QuadraticCost(outputs, targets[0]))
     places = net.architecture.places
@@ -86,8 +84,8 @@ def test_the_difference_taken_first_equals_the_difference_of_products():
     generator = np.random.default_rng(3)
     architecture, nudging = Architecture.dense(3, 4, 2), 0.25
     images, plus, minus = generator.random((5, 3)), generator.random((5, 6)), generator.random((5, 6))
-    response = Response((plus + minus) / 2, (plus - minus) / (2 * nudging), plus[:, 4:])
-    weights, bias = gradient(architecture, images, response)
+    net = Network(architecture, np.zeros(architecture.weights), np.zeros(architecture.biases), 1.0, 0.0, 1.0)
+    weights, bias = gradient(net, Response((plus + minus) / 2, (plus - minus) / (2 * nudging), plus, images))
     lower, upper = architecture.arrays(weights)
     np.testing.assert_allclose(lower, -(images.T @ (plus - minus)[:, :4]) / (2 * nudging) / 5, atol=1e-15)
     products = plus[:, :4].T @ plus[:, 4:] - minus[:, :4].T @ minus[:, 4:]
@@ -131,10 +129,11 @@ def test_shared_noise_takes_most_of_the_variance_away():
     """C8 at β = 0.1: tens of times in these nets; a factor 5 is far outside the error of 2,000 replicas."""
     net = network(leak=0.5, temperature=1.0)
     variance = {}
-    for coupled in (True, False):
-        rule = Stochastic(nudging=0.1, steps_free=20, steps_nudged=20, window=10, estimator="traces", coupled=coupled)
-        variance[coupled] = replicated(rule, net, 2000).slope.var(axis=0).sum()
-    assert variance[False] > 5 * variance[True]
+    for phases in ("coupled", "warm-started", "independent"):
+        rule = Stochastic(nudging=0.1, steps_free=20, steps_nudged=20, window=10, estimator="traces", phases=phases)
+        variance[phases] = replicated(rule, net, 2000).slope.var(axis=0).sum()
+    assert variance["warm-started"] > 5 * variance["coupled"]
+    assert variance["independent"] > 5 * variance["coupled"]
 
 
 @pytest.mark.exact
@@ -143,13 +142,7 @@ def test_a_batch_is_the_mean_of_its_images(rule):
     net = network()
     images, targets = batch(net)
     alone = [
-        np.concatenate(gradient(net.architecture, *part))
-        for part in (
-            (
-                images[[i]],
-                respond(rule, net, images[[i]], targets[[i]], seed=0, replicas=np.array([i])),
-            )
-            for i in range(len(images))
-        )
+        np.concatenate(gradient(net, respond(rule, net, images[[i]], targets[[i]], seed=0, replicas=np.array([i]))))
+        for i in range(len(images))
     ]
     np.testing.assert_allclose(slopes(rule, net), np.mean(alone, axis=0), atol=1e-13)

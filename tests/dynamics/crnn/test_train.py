@@ -3,17 +3,18 @@
 from dataclasses import asdict
 from pathlib import Path
 
+import msgspec
 import numba
 import numpy as np
 import pytest
 
 from dynamics.crnn import checkpoint
-from dynamics.crnn.config import load
-from dynamics.crnn.train import accuracy, epoch, prepare, train
+from dynamics.crnn.config import Backpropagation, Continual, load
+from dynamics.crnn.train import Divergence, accuracy, close_epoch, prepare, train, update
 
 EXPERIMENT = Path(__file__).parents[3] / "experiments" / "digits_stochastic.toml"
 TINY = [
-    "name=tiny", "network.layers=[64, 8, 10]", "training.epochs=3", "training.batch=128",
+    "name=tiny", "network.layers=[{kind='dense', units=8}, {kind='dense', units=10}]", "training.epochs=3", "training.batch=128",
     "rule.steps_free=4", "rule.steps_nudged=4", "rule.window=2", "inference.steps=4", "inference.window=2",
 ]  # fmt: skip
 
@@ -26,6 +27,27 @@ def finish(runs):
     return [train(run, lambda state: None) for run in runs]
 
 
+def interrupt_at(run, updates):
+    """A report that stops the run after so many updates, as Ctrl-C would."""
+
+    def report(now):
+        if round((now.epoch + now.share) * run.batches) >= updates:
+            raise KeyboardInterrupt
+
+    return report
+
+
+def epoch(run, state):
+    while state.batch < run.batches:
+        state = update(run, state)
+    return close_epoch(run, state)
+
+
+@pytest.fixture(autouse=True)
+def every_update_is_reported(monkeypatch):
+    monkeypatch.setattr("dynamics.crnn.train.SECONDS_BETWEEN_REPORTS", 0.0)
+
+
 def weights(folder):
     with np.load(folder / "weights.npz", allow_pickle=False) as archive:
         return dict(archive)
@@ -35,10 +57,14 @@ def weights(folder):
 def test_a_resumed_run_equals_the_unbroken_one(tmp_path):
     (expected,) = finish(prepare(tiny(), tmp_path / "whole"))
     (broken,) = prepare(tiny(), tmp_path / "broken")
-    state = epoch(broken, broken.state)
-    checkpoint.save(broken.folder / "checkpoints", state.epoch, broken.key, asdict(state))
+    with pytest.raises(KeyboardInterrupt):
+        train(broken, interrupt_at(broken, 12))
+    assert [file.name for file in (broken.folder / "checkpoints").iterdir()] == [
+        "epoch-000001.npz",
+        "epoch-000001_000003.npz",
+    ]
     (resumed,) = prepare(tiny(), tmp_path / "broken", resume=True)
-    assert resumed.state.epoch == 1
+    assert (resumed.state.epoch, int(resumed.state.batch)) == (1, 3)
     (found,) = finish([resumed])
     assert (found["metrics"], found["curves"]) == (expected["metrics"], expected["curves"])
     whole, folder = tmp_path / "whole/tiny/0", tmp_path / "broken/tiny/0"
@@ -74,14 +100,14 @@ def test_training_learns_and_records_what_it_did(tmp_path):
     assert str(tmp_path) not in (run.folder / "result.json").read_text(encoding="utf-8")
     stored = weights(run.folder)
     assert {name: array.shape for name, array in stored.items()} == {
-        "weights_0": (64, 8), "weights_1": (8, 10), "bias_1": (8,), "bias_2": (10,),
+        "weights_0": (64, 8), "weights_1": (8, 10), "bias_0": (8,), "bias_1": (10,),
     }  # fmt: skip
     assert {array.dtype for array in stored.values()} == {np.dtype("float32")}
 
 
 def test_two_checkpoints_are_kept_and_a_damaged_one_is_passed_over(tmp_path):
     for number in range(1, 5):
-        checkpoint.save(tmp_path, number, "key", {"value": np.full(2, float(number))})
+        checkpoint.save(tmp_path, number, 0, "key", {"value": np.full(2, float(number))})
     assert sorted(file.name for file in tmp_path.iterdir()) == ["epoch-000003.npz", "epoch-000004.npz"]
     newest = tmp_path / "epoch-000004.npz"
     newest.write_bytes(newest.read_bytes()[:100])
@@ -102,7 +128,14 @@ def test_resume_refuses_another_experiments_checkpoint(tmp_path):
 @pytest.mark.parametrize(
     ("override", "sentence"),
     [
-        ("network.layers=[64, 8, 9]", r"start with 64 inputs and end with 10 outputs for digits, got \[64, 8, 9\]"),
+        (
+            "network.layers=[{kind='dense', units=8}, {kind='dense', units=9}]",
+            r"network\.layers must end with 10 outputs for digits .*, got 9",
+        ),
+        (
+            "network.layers=[{kind='conv', channels=2, kernel=9}, {kind='dense', units=10}]",
+            r"layer 1: a kernel \(9, 9\) does not fit an image \(8, 8\)",
+        ),
         ("training.epochs=99999999", r"training\.epochs must be below \d+, got 99999999"),
     ],
 )
@@ -117,3 +150,75 @@ def test_an_accuracy_carries_its_wilson_interval():
     assert (found["n"], found["value"]) == (540, 520 / 540)
     assert found["low"] == pytest.approx(0.9435, abs=1e-4)
     assert found["high"] == pytest.approx(0.9759, abs=1e-4)
+
+
+def test_progress_counts_up_to_the_end_and_says_what_was_learned(tmp_path):
+    seen = []
+    (run,) = prepare(tiny(), tmp_path)
+    document = train(run, seen.append)
+    shares = [now.epoch + now.share for now in seen]
+    assert shares == sorted(shares)
+    assert shares[-1] == 3
+    assert seen[0].validation_error is None
+    assert seen[-1].seconds_left == 0
+    for name, curve in (("cost", "train_cost"), ("error", "train_error")):
+        closed = [getattr(now, name) for now in seen if not now.share]
+        assert closed == document["curves"][curve]
+    assert [list(now.rates) for now in seen if not now.share] == document["curves"]["rates"]
+    assert all(now.images_per_second > 0 for now in seen)
+
+
+def test_a_silent_or_saturated_layer_is_named(tmp_path):
+    for threshold, words in ((50.0, "layer 1 is nearly silent"), (-50.0, "layer 1 fires more than half of the time")):
+        seen = []
+        train(*prepare(tiny(f"network.threshold={threshold}", f"name=at{int(threshold)}"), tmp_path), seen.append)
+        assert words in seen[-1].warning
+        assert "lower training.rates" in seen[-1].warning
+    assert not seen[-1]._replace(rates=(0.2, 0.3)).warning
+
+
+def test_weights_that_are_no_numbers_stop_the_run_with_the_layer_and_the_remedy(tmp_path):
+    (run,) = prepare(tiny("training.rates=[1e300, 1e300]", "training.batch=10"), tmp_path)
+    with pytest.raises(
+        Divergence, match=r"the weights of layer \d are no longer finite after update \d+ of epoch \d: lower training"
+    ):
+        train(run, lambda now: None)
+
+
+@pytest.mark.exact
+@pytest.mark.parametrize(
+    "rule",
+    [
+        ["rule.estimator=spikes"], ["rule.estimator=probabilities"], ["rule.phases=warm-started"], ["rule.phases=independent"],
+        ["rule.scheme=one-sided"], ["rule.scheme=random-sign"], ["input.coding=bernoulli", "input.leak=0.5"],
+        ["training.optimiser={kind='adam'}", "training.rates=[0.01, 0.01]"], ["training.weight_decay=0.01"],
+        ["training.schedule=constant"], ["network.dtype=float32"],
+        ["network.readout=cross-entropy", "network.scales=[2.0, 2.0, 1.0]", "training.rates=[0.1, 0.1, 0.1]"],
+        ["network.layers=[{kind='conv', channels=3, kernel=3, pool=2}, {kind='dense', units=10}]"],
+        ["network.layers=[{kind='conv', channels=3, kernel=3, pool=2, pooling='max'}, {kind='dense', units=10}]"],
+        ["network.leak=[0.5, 0.25]", "network.temperature=[0.3, 0.25]", "network.threshold=[0.4, 0.5]"],
+    ],
+)  # fmt: skip
+def test_every_option_trains_and_differs_from_the_plain_run(tmp_path, rule):
+    plain, other = (
+        prepare(tiny("training.epochs=1"), tmp_path / "plain"),
+        prepare(tiny("training.epochs=1", *rule), tmp_path),
+    )
+    documents = finish([*plain, *other])
+    assert documents[0]["config_hash"] != documents[1]["config_hash"]
+    assert documents[0]["curves"]["train_cost"] != documents[1]["curves"]["train_cost"]
+    assert np.isfinite(documents[1]["curves"]["train_cost"]).all()
+
+
+@pytest.mark.exact
+@pytest.mark.parametrize("rule", ["bptt", "bptt_spikes", "continual"])
+def test_the_other_rules_lower_the_cost(tmp_path, rule):
+    tables = {
+        "bptt": Backpropagation(steps=8, window=2),
+        "bptt_spikes": Backpropagation(steps=8, window=4, spiking=True),
+        "continual": Continual(nudging=0.5, steps_free=8, steps_nudged=4, window=2, rates=(1e-3, 1e-3)),
+    }
+    experiment = msgspec.structs.replace(tiny("training.batch=32"), rule=tables[rule])
+    (document,) = finish(prepare(experiment, tmp_path))
+    assert document["curves"]["train_cost"][-1] < 0.8 * document["curves"]["train_cost"][0]
+    assert ("test_accuracy_mean_field" in document["metrics"]) == (rule == "bptt_spikes")

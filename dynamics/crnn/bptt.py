@@ -1,0 +1,144 @@
+"""Backpropagation through time of the relaxation, by hand: what EP is held against on the same network (thm:C4, thm:E2).
+
+Main results: backpropagate, Backpropagated.
+
+A step is s' = (1−ε)s + ε σ((h(s) − θ)/T), or with a spike in σ's place; L = C(mean trace over the window). Backwards, with
+δ = ∂L/∂s': g = ε σ'δ is ∂L/∂h of the step, and ∂L/∂s = (1−ε)δ + Jᵀg with the same symmetric drive as forwards. A spike's
+slope is taken to be its probability's (straight-through; Bengio, Léonard, Courville 2013, arXiv 1308.3432). The path is
+kept: memory grows with the steps.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import prange
+
+from dynamics.activations import firing_probability, firing_slope, leaky_trace
+from dynamics.crnn.network import Array, Frames, Network, Spiking, input_trace
+from dynamics.crnn.readout import cost_slope
+from dynamics.crnn.wiring import BLOCKS, accumulate, drive, input_drive, scratch_for, unpack
+from dynamics.kernel import kernel
+from dynamics.philox import uniforms
+
+
+class Backpropagated(NamedTuple):
+    """dL/dW and dL/db of the layers without the readout, averaged over images, and mean traces over the window (B, units)."""
+
+    weights: Array
+    bias: Array
+    average: Array
+
+
+@kernel()
+def unroll(
+    states, inputs, constant, frames, wiring, temperature, leak, hold, input_leak, coded, spiking, seed, stream, replica
+):
+    """Fill states (steps + 1, units) from its first row, and inputs (steps, inputs) where they change."""
+    steps, units = states.shape[0] - 1, states.shape[1]
+    scratch = scratch_for(wiring)
+    field, noise = np.empty(units, states.dtype), np.empty(units)
+    trace, input_noise = np.zeros(inputs.shape[1], states.dtype), np.empty(inputs.shape[1])
+    for step in range(steps):
+        field[:] = constant
+        if frames.shape[0] > 0:
+            input_trace(frames, step, hold, input_leak, coded, seed, stream, replica, input_noise, trace)
+            inputs[step] = trace
+            input_drive(trace, wiring, scratch, field)
+        drive(states[step], wiring, scratch, field)
+        if spiking:
+            uniforms(seed, stream, step, replica, noise)
+        for unit in range(units):
+            pulse = firing_probability(field[unit], temperature[unit])
+            if spiking:
+                pulse = 1.0 if noise[unit] < pulse else 0.0
+            states[step + 1, unit] = leaky_trace(states[step, unit], pulse, leak[unit])
+
+
+@kernel()
+def reverse(
+    states, inputs, image, constant, changing, output_slope, window, wiring, temperature, leak, product, bias
+):  # fmt: skip
+    """product (kernels,) += ∂L/∂kernel and bias (units,) += ∂L/∂h summed over steps, for output_slope = ∂C/∂(mean trace)."""
+    steps, units = states.shape[0] - 1, states.shape[1]
+    last = wiring.layers[-1].start_above
+    scratch = scratch_for(wiring)
+    field, slope, adjoint = np.empty(units, states.dtype), np.empty(units, states.dtype), np.zeros(units, states.dtype)
+    for step in range(steps - 1, -1, -1):
+        if step >= steps - window:
+            for unit in range(units - last):
+                adjoint[last + unit] += output_slope[unit] / window
+        seen = image
+        if changing:
+            seen = inputs[step]
+        field[:] = constant
+        if changing:
+            input_drive(seen, wiring, scratch, field)
+        drive(states[step], wiring, scratch, field)
+        for unit in range(units):
+            probability = firing_probability(field[unit], temperature[unit])
+            slope[unit] = leak[unit] * firing_slope(probability, temperature[unit]) * adjoint[unit]
+            bias[unit] += slope[unit]
+        accumulate(seen, states[step], slope, wiring, scratch, product)
+        for unit in range(units):
+            adjoint[unit] = (1.0 - leak[unit]) * adjoint[unit]
+        drive(slope, wiring, scratch, adjoint)
+
+
+@kernel(parallel=True)
+def backpropagate_images(
+    images, constants, frames, targets, rest, steps, window, wiring, readout, readout_bias, temperature, leak, hold, input_leak,
+    coded, spiking, seed, stream, replicas, averages, products, biases,
+):  # fmt: skip
+    """Both directions for every image of a batch, in blocks of products (BLOCKS, kernels) and biases (BLOCKS, units)."""
+    count, blocks, units = averages.shape[0], products.shape[0], averages.shape[1]
+    changing = frames.shape[1] > 0
+    last = wiring.layers[-1].start_above
+    for block in prange(blocks):
+        states = np.empty((steps + 1, units), averages.dtype)
+        inputs = np.empty((steps if changing else 0, images.shape[1]), averages.dtype)
+        error, slope = np.empty_like(readout_bias), np.empty(units, averages.dtype)
+        for image in range(count * block // blocks, count * (block + 1) // blocks):
+            states[0] = rest
+            unroll(
+                states, inputs, constants[image], frames[image], wiring, temperature, leak, hold, input_leak, coded,
+                spiking, seed, stream, replicas[image],
+            )  # fmt: skip
+            averages[image] = 0.0
+            for step in range(steps + 1 - window, steps + 1):
+                for unit in range(units):
+                    averages[image, unit] += states[step, unit] / window
+            cost_slope(averages[image, last:], readout, readout_bias, targets[image], error, slope)
+            reverse(
+                states, inputs, images[image], constants[image], changing, slope, window, wiring, temperature, leak,
+                products[block], biases[block],
+            )  # fmt: skip
+
+
+def backpropagate(
+    network: Network, images: Array | Frames, targets: Array, *, steps: int, window: int, spiking: Spiking | None = None
+) -> Backpropagated:
+    """The gradient of the mean over a batch of C(mean trace over the last `window` of `steps`) from rest.
+
+    spiking: the noise of a path of leaky spikes, whose slopes are taken to be straight through; None for the deterministic
+    relaxation, where the gradient is exact. Memory 8 blocks of `steps` states. Raises ValueError for max pooling.
+    """
+    network.require_multilinear()
+    count, dtype = len(targets), network.dtype
+    driven = network.input(images)
+    clamped = np.zeros((count, network.architecture.inputs), dtype) if isinstance(images, Frames) else images
+    noise = Spiking(0, 0, np.zeros(count, dtype=np.int64)) if spiking is None else spiking
+    averages = np.empty((count, network.architecture.units), dtype)
+    products = np.zeros((BLOCKS, network.wiring.rising.size), dtype)
+    biases = np.zeros((BLOCKS, network.architecture.units), dtype)
+    frames = driven.frames
+    backpropagate_images(
+        np.ascontiguousarray(clamped, dtype), driven.constants, frames.frames, targets.astype(dtype), dtype.type(network.rest),
+        steps, window, network.wiring, *network.readout, network.per_unit(network.temperature),
+        network.per_unit(network.leak), frames.hold, dtype.type(frames.leak), frames.coded and spiking is not None,
+        spiking is not None, noise.seed, noise.stream, noise.replicas, averages, products, biases,
+    )  # fmt: skip
+    images_ = dtype.type(count)
+    weights = unpack(network.architecture, products.sum(axis=0)) / images_
+    return Backpropagated(weights, network.architecture.sum_to_bias(biases.sum(axis=0)) / images_, averages)

@@ -88,7 +88,7 @@ def reverse(
 
 @kernel(parallel=True)
 def backpropagate_images(
-    images, constants, frames, targets, rest, steps, window, wiring, readout, readout_bias, temperature, leak, hold, input_leak,
+    images, constants, frames, targets, starts, steps, window, wiring, readout, readout_bias, temperature, leak, hold, input_leak,
     coded, spiking, seed, stream, replicas, averages, products, biases,
 ):  # fmt: skip
     """Both directions for every image of a batch, in blocks of products (BLOCKS, kernels) and biases (BLOCKS, units)."""
@@ -100,7 +100,7 @@ def backpropagate_images(
         inputs = np.empty((steps if changing else 0, images.shape[1]), averages.dtype)
         error, slope = np.empty_like(readout_bias), np.empty(units, averages.dtype)
         for image in range(count * block // blocks, count * (block + 1) // blocks):
-            states[0] = rest
+            states[0] = starts[image]
             unroll(
                 states, inputs, constants[image], frames[image], wiring, temperature, leak, hold, input_leak, coded,
                 spiking, seed, stream, replicas[image],
@@ -117,9 +117,18 @@ def backpropagate_images(
 
 
 def backpropagate(
-    network: Network, images: Array | Frames, targets: Array, *, steps: int, window: int, spiking: Spiking | None = None
+    network: Network,
+    images: Array | Frames,
+    targets: Array,
+    *,
+    steps: int,
+    window: int,
+    spiking: Spiking | None = None,
+    start: Array | None = None,
 ) -> Backpropagated:
-    """The gradient of the mean over a batch of C(mean trace over the last `window` of `steps`) from rest.
+    """The gradient of the mean over a batch of C(mean trace over the last `window` of `steps`), from `start` or from rest.
+
+    start: (B, units); from a relaxed state it is BPTT truncated to the last `steps` uses of the weights.
 
     spiking: the noise of a path of leaky spikes, whose slopes are taken to be straight through; None for the deterministic
     relaxation, where the gradient is exact. Memory 8 blocks of `steps` states. Raises ValueError for max pooling.
@@ -128,13 +137,14 @@ def backpropagate(
     count, dtype = len(targets), network.dtype
     driven = network.input(images)
     clamped = np.zeros((count, network.architecture.inputs), dtype) if isinstance(images, Frames) else images
+    begin = network.start(count) if start is None else start.astype(dtype)
     noise = Spiking(0, 0, np.zeros(count, dtype=np.int64)) if spiking is None else spiking
     averages = np.empty((count, network.architecture.units), dtype)
     products = np.zeros((BLOCKS, network.wiring.rising.size), dtype)
     biases = np.zeros((BLOCKS, network.architecture.units), dtype)
     frames = driven.frames
     backpropagate_images(
-        np.ascontiguousarray(clamped, dtype), driven.constants, frames.frames, targets.astype(dtype), dtype.type(network.rest),
+        np.ascontiguousarray(clamped, dtype), driven.constants, frames.frames, targets.astype(dtype), begin,
         steps, window, network.wiring, *network.readout, network.per_unit(network.temperature),
         network.per_unit(network.leak), frames.hold, dtype.type(frames.leak), frames.coded and spiking is not None,
         spiking is not None, noise.seed, noise.stream, noise.replicas, averages, products, biases,

@@ -199,10 +199,8 @@ class Experiment(Table, frozen=True):
             else Conv(layer.channels, layer.kernel, layer.stride, layer.padding, layer.pool, layer.pooling)
             for layer in self.network.layers
         )
-        # dense layers see an image as a row of pixels
-        flat = shape if isinstance(layers[0], Conv) else (math.prod(shape),)
         readout = classes if self.network.readout == "cross-entropy" else 0
-        architecture = Architecture(flat, layers, readout)
+        architecture = Architecture(shape, layers, readout)
         if architecture.outputs != classes:
             raise ValueError(
                 f"network.layers must end with {classes} outputs for {self.data.name} where readout is 'squared-error', got "

@@ -242,6 +242,9 @@ class Network:
     def input(self, images: Array | Frames) -> Drive:
         """Clamped images (B, inputs), or Frames, ready for phases that begin at step 0."""
         if isinstance(images, Frames):
+            inputs = self.architecture.inputs
+            if np.ndim(images.frames) != 3 or np.shape(images.frames)[2] != inputs:
+                raise ValueError(f"frames must be (images, frames, {inputs}), got shape {np.shape(images.frames)}")
             frames = images._replace(frames=np.ascontiguousarray(images.frames, self.dtype))
             count = len(frames.frames)
             traces = np.zeros((count, self.architecture.inputs), self.dtype)

@@ -24,7 +24,7 @@ from scipy.stats import binomtest
 from dynamics.crnn import checkpoint
 from dynamics.crnn.architecture import Architecture
 from dynamics.crnn.config import Experiment, fingerprint
-from dynamics.crnn.learning import estimate
+from dynamics.crnn.learning import Estimate, estimate
 from dynamics.crnn.network import STREAM_INFERENCE, Array, Frames, Network, Spiking
 from dynamics.crnn.optimiser import Moments, descend, schedule
 from dynamics.datasets import Data, Images, load
@@ -209,32 +209,34 @@ def update(run: Run, state: State) -> State:
     )  # fmt: skip
     done = (state.epoch + batch / run.batches) / training.epochs
     factor, number = schedule(training.schedule, done), state.epoch * run.batches + batch + 1
-    rates = [
-        (factor * spread(training.rates)).astype(state.weights.dtype)
-        for spread in (architecture.per_weight, architecture.per_bias)
-    ]
-    weights, weight_moments = descend(
-        training.optimiser,
-        state.weights,
-        found.weights,
-        Moments(state.weight_first, state.weight_second),
-        rates[0],
-        number,
-    )
-    bias, bias_moments = descend(
-        training.optimiser, state.bias, found.bias, Moments(state.bias_first, state.bias_second), rates[1], number
-    )
-    if training.weight_decay:
-        weights = weights - rates[0] * state.weights.dtype.type(training.weight_decay) * state.weights
+    # an overflow is found, and named, just below
+    with np.errstate(over="ignore", invalid="ignore"):
+        weights, bias, moments = _step(run, state, found, factor, number)
     _refuse_divergence(architecture, weights, bias, state.epoch, batch)
     answered = network.answers(found.free)
     errors = (answered.argmax(axis=1) != images.labels[chosen]).sum()
     rates_seen = [found.free[:, place].mean() * len(chosen) for place in architecture.places]
     return replace(
-        state, weights=weights, bias=bias, weight_first=weight_moments.first, weight_second=weight_moments.second,
-        bias_first=bias_moments.first, bias_second=bias_moments.second, batch=state.batch + 1,
+        state, weights=weights, bias=bias, weight_first=moments[0].first, weight_second=moments[0].second,
+        bias_first=moments[1].first, bias_second=moments[1].second, batch=state.batch + 1,
         sums=state.sums + np.array([found.cost.sum(), errors, *rates_seen]),
     )  # fmt: skip
+
+
+def _step(
+    run: Run, state: State, found: Estimate, factor: float, number: int
+) -> tuple[Array, Array, tuple[Moments, Moments]]:
+    """Weights and biases after update `number`, and the optimiser's moments of both."""
+    training, architecture, dtype = run.experiment.training, run.architecture, state.weights.dtype
+    rates, bias_rates = (
+        (factor * spread(training.rates)).astype(dtype) for spread in (architecture.per_weight, architecture.per_bias)
+    )
+    before = Moments(state.weight_first, state.weight_second), Moments(state.bias_first, state.bias_second)
+    weights, moments = descend(training.optimiser, state.weights, found.weights, before[0], rates, number)
+    bias, bias_moments = descend(training.optimiser, state.bias, found.bias, before[1], bias_rates, number)
+    if training.weight_decay:
+        weights = weights - rates * dtype.type(training.weight_decay) * state.weights
+    return weights, bias, (moments, bias_moments)
 
 
 def close_epoch(run: Run, state: State) -> State:

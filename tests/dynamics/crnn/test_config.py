@@ -20,7 +20,7 @@ STOCHASTIC = ROOT / "experiments" / "digits_stochastic.toml"
         ("rule.tolerance=1e-3", r"unknown key rule\.tolerance"),
         ("network.temperature=-1", r"network\.temperature: expected `float` > 0\.0, got -1"),
         ("network.temperature=nan", r"network\.temperature must be finite, got nan"),
-        ("network.temperature=warm", r"network\.temperature: expected `float`, got `str`, got 'warm'"),
+        ("network.temperature=warm", r"network\.temperature: expected `float \| array`, got `str`, got 'warm'"),
         ("network.leak=1.5", r"network\.leak: expected `float` <= 1\.0, got 1\.5"),
         ("network.scales=[1.0]", r"network\.scales must have one value per array of weights, 2, got 1: \[1\.0\]"),
         ("network.leak=[0.5]", r"network\.leak must be one number or one per layer, 2, got 1: \[0\.5\]"),

@@ -4,13 +4,19 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.stats import norm
 
-from dynamics.crnn.architecture import Architecture
-from dynamics.crnn.config import Deterministic, Implicit, Stochastic
-from dynamics.crnn.learning import Response, gradient, respond
-from dynamics.crnn.network import Network
+from dynamics.crnn.architecture import Architecture, Conv, Dense
+from dynamics.crnn.bptt import backpropagate
+from dynamics.crnn.config import Backpropagation, Continual, Deterministic, Implicit, Stochastic
+from dynamics.crnn.learning import Response, estimate, gradient, random_signs, respond
+from dynamics.crnn.network import Frames, Network
+from dynamics.crnn.wiring import accumulate_images, unpack
 from meanfield import QuadraticCost, implicit_gradient
+from tests.dynamics.crnn import stacks
+from tests.dynamics.crnn.stacks import architectures
 
 # of the whole file, for its two estimators and two comparisons each
 FALSE_ALARM = 1e-9
@@ -146,3 +152,133 @@ def test_a_batch_is_the_mean_of_its_images(rule):
         for i in range(len(images))
     ]
     np.testing.assert_allclose(slopes(rule, net), np.mean(alone, axis=0), atol=1e-13)
+
+
+@pytest.mark.exact
+@settings(max_examples=12)
+@given(architectures(), st.integers(0, 2**16))
+def test_nudged_phases_retrace_bptt_step_by_step_on_conv_nets(architecture, seed):
+    """C4: from exact rest, EP after t nudged steps is BPTT truncated to t uses of the weights, up to O(β²) if symmetric."""
+    net = stacks.network(architecture, seed, scale=1.0)
+    images, targets = stacks.batch(net, seed)
+    free, used = 400, 4
+    rested = net.start(3)
+    net.phase(rested, net.constants(images), steps=free, window=1)
+    truncated = backpropagate(net, images, targets, steps=used, window=1, start=rested)[:2]
+    errors = []
+    for nudging in (0.1, 0.05):
+        rule = Deterministic(nudging=nudging, steps_free=free, steps_nudged=used, window=1)
+        estimated = gradient(net, respond(rule, net, images, targets, seed=0, replicas=np.arange(3)))
+        errors.append(max(abs(one - other).max() for one, other in zip(estimated, truncated, strict=True)))
+    assert errors[1] <= 0.3 * errors[0] + 1e-9
+    assert errors[1] <= 0.05 * max(abs(part).max() for part in truncated) + 1e-9
+
+
+@pytest.mark.exact
+@settings(max_examples=12)
+@given(architectures(), st.integers(0, 2**16))
+def test_converged_ep_is_converged_bptt_readout_included(architecture, seed):
+    net = stacks.network(architecture, seed, scale=1.0)
+    images, targets = stacks.batch(net, seed)
+    shared = {"seed": 0, "replicas": np.arange(3)}
+    exact = estimate(Backpropagation(steps=800, window=1), net, images, targets, **shared)
+    scale = max(abs(exact.weights).max(), abs(exact.bias).max())
+    for scheme, order in (("symmetric", 2), ("one-sided", 1)):
+        errors = []
+        for nudging in (0.1, 0.05):
+            rule = Deterministic(nudging=nudging, steps_free=400, steps_nudged=400, window=1, scheme=scheme)
+            found = estimate(rule, net, images, targets, **shared)
+            errors.append(max(abs(found.weights - exact.weights).max(), abs(found.bias - exact.bias).max()))
+        assert errors[1] <= 1.2 * errors[0] / 2**order + 1e-8
+        assert errors[1] <= 0.1 * scale + 1e-8
+
+
+@pytest.mark.exact
+def test_a_random_sign_is_one_sided_with_either_sign_and_symmetric_in_the_mean():
+    net = stacks.network(Architecture((1, 5, 5), (Conv(2, 2, pool=2),), classes=3), 4)
+    images, targets = stacks.batch(net, 4, count=1)
+    phases, shared = {"steps_free": 20, "steps_nudged": 10, "window": 2}, {"seed": 0, "replicas": np.arange(1)}
+    both = [
+        respond(Deterministic(nudging=nudging, scheme="one-sided", **phases), net, images, targets, **shared)
+        for nudging in (0.4, -0.4)
+    ]
+    rule, seen = Deterministic(nudging=0.4, scheme="random-sign", **phases), set()
+    for replica in range(40):
+        found = respond(rule, net, images, targets, seed=0, replicas=np.array([replica]))
+        match = [(found.slope == one.slope).all() and (found.mean == one.mean).all() for one in both]
+        assert sum(match) == 1
+        seen.add(match.index(True))
+    assert seen == {0, 1}
+    signs = random_signs(3, np.arange(4000))
+    # 7 standard errors
+    assert abs(signs.mean()) < 7 / np.sqrt(4000)
+    symmetric = respond(Deterministic(nudging=0.4, **phases), net, images, targets, **shared)
+    products = [np.outer(one.mean[0], one.slope[0]) + np.outer(one.slope[0], one.mean[0]) for one in (*both, symmetric)]
+    np.testing.assert_allclose((products[0] + products[1]) / 2, products[2], atol=1e-13)
+
+
+@pytest.mark.exact
+def test_continual_ep_is_one_sided_ep_as_its_rate_vanishes():
+    """Ernoult et al. 2020: the distance is of the order of the rate; its sum telescopes when the weights stay."""
+    net = stacks.network(Architecture((1, 5, 5), (Conv(2, 2, pool=2), Dense(3))), 4)
+    images, targets = stacks.batch(net, 4)
+    phases = {"nudging": 0.3, "steps_free": 30, "steps_nudged": 12}
+    shared = {"seed": 0, "replicas": np.arange(3)}
+    limit = estimate(Deterministic(window=1, scheme="one-sided", **phases), net, images, targets, **shared)
+    distances = []
+    for rate in (1e-3, 1e-4, 1e-12):
+        found = estimate(Continual(window=1, rates=(rate, rate), **phases), net, images, targets, **shared)
+        distances.append(abs(found.weights - limit.weights).max())
+    assert distances[1] == pytest.approx(distances[0] / 10, rel=0.1)
+    assert distances[2] < 1e-10
+
+
+@pytest.mark.exact
+def test_coupled_phases_share_noise_and_others_do_not():
+    """Without a nudge coupled phases are the same path; warm-started ones share their start alone."""
+    net = stacks.network(Architecture((1, 5, 5), (Conv(2, 2, pool=2), Dense(3))), 4)
+    images, targets = stacks.batch(net, 4)
+    slopes_ = {}
+    for phases in ("coupled", "warm-started", "independent"):
+        rule = Stochastic(nudging=1e-300, steps_free=6, steps_nudged=1, window=1, estimator="traces", phases=phases)
+        found = respond(rule, net, images, targets, seed=0, replicas=np.arange(3))
+        slopes_[phases] = found.slope * 2e-300
+    assert (slopes_["coupled"] == 0).all()
+    # one spike apart after one step from one state; further apart when the starts differ too
+    steps = np.unique(np.round(np.abs(slopes_["warm-started"]), 12))
+    assert set(steps.tolist()) == {0.0, 0.5}
+    assert not np.isin(np.round(np.abs(slopes_["independent"]), 12), steps).all()
+
+
+@pytest.mark.exact
+def test_in_float32_the_difference_first_loses_less_than_the_difference_of_products():
+    """At a small nudging two large products cancel; with the difference taken first the error is what the states carry."""
+    architecture = Architecture((1, 8, 8), (Conv(4, 3, padding=1, pool=2), Conv(4, 2)), classes=3)
+    wide, narrow = (stacks.network(architecture, 3, dtype=dtype) for dtype in (np.float64, np.float32))
+    images, targets = stacks.batch(wide, 3, count=40)
+    rule = Deterministic(nudging=0.02, steps_free=60, steps_nudged=20, window=1)
+    responses = [respond(rule, net, images, targets, seed=0, replicas=np.arange(40)) for net in (wide, narrow)]
+    exact, first = (gradient(net, response)[0] for net, response in zip((wide, narrow), responses, strict=True))
+    half = np.float32(0.02) * responses[1].slope
+    products = []
+    for sign in (1, -1):
+        rate = responses[1].mean + sign * half
+        # m·m' of one phase: half of m·m' + m'·m
+        products.append(accumulate_images(responses[1].input, rate, rate, narrow.wiring) / 2)
+    packed = (products[0] - products[1]) / np.float32(0.04) / 40
+    last = unpack(architecture, -packed)
+    second = architecture.arrays(np.concatenate([exact, np.zeros(architecture.weights - exact.size)]))[1].ravel()
+    upper = slice(exact.size - second.size, exact.size)
+    miss = [np.linalg.norm(one[upper] - exact[upper]) for one in (first, last)]
+    assert miss[0] < 0.5 * miss[1]
+    assert first.dtype == np.float32
+
+
+@pytest.mark.exact
+def test_what_a_rule_cannot_do_is_said():
+    net = stacks.network(Architecture.dense(3, 2), 1)
+    images, targets = stacks.batch(net, 1)
+    with pytest.raises(ValueError, match="rule Backpropagation has no pair of phases to compare"):
+        respond(Backpropagation(steps=2, window=1), net, images, targets, seed=0, replicas=np.arange(3))
+    with pytest.raises(ValueError, match="needs a fixed point, which a changing input has not"):
+        respond(EXACT, net, Frames(images[:, None]), targets, seed=0, replicas=np.arange(3))

@@ -1,12 +1,22 @@
 """The layered network is the theory's Model, image by image."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numba
 import numpy as np
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
-from dynamics.crnn.architecture import Architecture
-from dynamics.crnn.network import Network, Spiking
+from dynamics.crnn.architecture import Architecture, Conv, Dense
+from dynamics.crnn.convolution import primitive
+from dynamics.crnn.network import Frames, Network, Spiking, drive_images
+from dynamics.crnn.readout import costs
+from dynamics.philox import uniforms
 from meanfield import ConvergenceError, fixed_point
+from tests.dynamics.crnn import stacks
+from tests.dynamics.crnn.stacks import architectures
 
 
 def network(layers=(5, 4, 3, 2), seed=0, temperature=0.5, leak=1.0, scale=1.0):
@@ -120,3 +130,181 @@ def test_onsagers_field_layer_by_layer_is_the_models():
         model = net.as_model(image)
         spread = model.couplings**2 @ (mean * (1 - mean))
         np.testing.assert_allclose(found, 0.5 * (1 - 2 * mean) * spread / net.temperature, rtol=1e-12)
+
+
+@pytest.mark.exact
+@settings(max_examples=30)
+@given(architectures(), st.integers(0, 2**16))
+def test_the_field_is_minus_the_slope_of_the_energy_and_the_primitive_gives_both(architecture, seed):
+    """A1 and E3: E(s) of as_model is −Φ(s) but for thresholds, and its slope is minus the field that the layers compute."""
+    net = stacks.network(architecture, seed)
+    image = np.random.default_rng(seed).random(architecture.inputs)
+    model = net.as_model(image)
+    states = np.random.default_rng([seed, 3]).random((2, architecture.units))
+    fields = np.tile(net.constants(image[None]), (2, 1))
+    drive_images(states, net.wiring, fields)
+    np.testing.assert_allclose(fields, [model.local_field(state) for state in states], atol=1e-12)
+    below = image.reshape(*architecture.input[1:], architecture.input[0]).transpose(2, 0, 1)[None]
+    for state in states:
+        total, lower = 0.0, below
+        for layer, own, place, shape in zip(
+            architecture.layers,
+            architecture.arrays(net.weights),
+            architecture.places,
+            architecture.shapes,
+            strict=False,
+        ):
+            if isinstance(layer, Conv):
+                upper = state[place].reshape(*shape[1:], shape[0]).transpose(2, 0, 1)[None]
+                total += primitive(
+                    lower, upper, own, stride=layer.stride, padding=layer.padding, pool=layer.pool
+                ).item()
+            else:
+                upper = state[place]
+                flat = lower[0].transpose(1, 2, 0).ravel() if lower.ndim == 4 else lower
+                total += flat @ own @ upper
+            lower = upper
+        total += (architecture.unit_bias(net.bias) - 0.2) @ state
+        assert -0.5 * state @ model.couplings @ state - model.bias @ state == pytest.approx(-total, abs=1e-10)
+
+
+@pytest.mark.exact
+@settings(max_examples=15)
+@given(architectures(), st.integers(0, 2**16))
+def test_a_conv_net_moves_as_its_dense_twin_spike_for_spike(architecture, seed):
+    """The Model of a clamped image, run by the theory's own leaky dynamics, has the same spikes and traces."""
+    net = stacks.network(architecture, seed)
+    image = np.random.default_rng(seed).random((1, architecture.inputs))
+    model, state = net.as_model(image[0]), net.start(1)
+    for step in range(4):
+        noise = np.empty(architecture.units)
+        uniforms(5, 1, step, 9, noise)
+        probability = 1 / (1 + np.exp(-model.local_field(state[0]) / model.temperature))
+        assume((abs(noise - probability) > 1e-9).all())
+        expected = 0.5 * state[0] + 0.5 * (noise < probability)
+        net.phase(state, net.constants(image), steps=1, window=1, first=step, spiking=Spiking(5, 1, np.array([9])))
+        np.testing.assert_allclose(state[0], expected, atol=1e-12)
+
+
+@pytest.mark.exact
+@settings(max_examples=20)
+@given(architectures(), st.integers(0, 2**16), st.sampled_from(["static", "frames", "bernoulli"]))
+def test_a_phase_split_in_two_is_the_unbroken_one(architecture, seed, coding):
+    net = stacks.network(architecture, seed, leak=0.3)
+    generator = np.random.default_rng(seed)
+    images = generator.random((2, architecture.inputs))
+    if coding != "static":
+        frames = generator.random((2, 3, architecture.inputs)) if coding == "frames" else images[:, None]
+        images = Frames(frames, hold=2, leak=0.6, coded=coding == "bernoulli")
+    spiking = Spiking(3, 1, np.array([4, 8]))
+    whole, whole_drive = net.start(2), net.input(images)
+    expected = net.phase(whole, whole_drive, steps=7, window=2, spiking=spiking)
+    parts, drive = net.start(2), net.input(images)
+    net.phase(parts, drive, steps=4, window=1, spiking=spiking)
+    found = net.phase(parts, drive, steps=3, window=2, first=4, spiking=spiking)
+    for one, other in ((parts, whole), (found, expected), (drive.traces, whole_drive.traces)):
+        assert (one == other).all()
+    assert (drive.averages == whole_drive.averages).all()
+
+
+@pytest.mark.exact
+@pytest.mark.parametrize("classes", [0, 3])
+def test_the_nudge_is_minus_the_slope_of_the_cost(classes):
+    net = stacks.network(Architecture((1, 5, 5), (Conv(2, 2, pool=2), Dense(3)), classes), 4, leak=1.0)
+    images, targets = stacks.batch(net, 4)
+    states = np.random.default_rng(6).random((3, net.architecture.units))
+    fields = []
+    for nudging in (0.0, 0.3):
+        moved = states.copy()
+        net.phase(moved, net.constants(images), steps=1, window=1, targets=targets, nudging=nudging)
+        fields.append(0.5 * np.log(moved / (1 - moved)))
+    force = (fields[1] - fields[0]) / 0.3
+
+    def cost(at):
+        return costs(net.outputs(at), *net.readout, targets)
+
+    for unit, direction in enumerate(np.eye(net.architecture.units)):
+        slope = (cost(states + 1e-6 * direction) - cost(states - 1e-6 * direction)) / 2e-6
+        np.testing.assert_allclose(force[:, unit], -slope, atol=1e-8)
+
+
+@pytest.mark.exact
+def test_frames_are_held_and_leak_into_the_inputs_trace_and_the_last_one_stays():
+    net = stacks.network(Architecture.dense(3, 2), 1)
+    frames = np.random.default_rng(0).random((1, 2, 3))
+    drive, trace = net.input(Frames(frames, hold=3, leak=0.4)), np.zeros(3)
+    for step, frame in enumerate([0, 0, 0, 1, 1, 1, 1, 1]):
+        net.phase(net.start(1), drive, steps=1, window=1, first=step)
+        trace = 0.6 * trace + 0.4 * frames[0, frame]
+        np.testing.assert_allclose(drive.traces[0], trace, rtol=1e-14)
+    with pytest.raises(ValueError, match=r"frames must be \(images, frames, 3\)"):
+        net.input(Frames(frames[0]))
+
+
+@pytest.mark.statistical
+def test_coded_images_have_the_images_as_their_mean():
+    net = stacks.network(Architecture.dense(3, 2), 1)
+    image = np.array([0.0, 0.3, 1.0])
+    drive = net.input(Frames(np.tile(image, (4000, 1, 1)), coded=True))
+    net.phase(net.start(4000), drive, steps=1, window=1, spiking=Spiking(2, 1, np.arange(4000)))
+    assert set(np.unique(drive.traces)) == {0.0, 1.0}
+    assert drive.traces[:, 0].max() == 0
+    assert drive.traces[:, 2].min() == 1
+    # 7 standard errors
+    assert abs(drive.traces[:, 1].mean() - 0.3) < 7 * np.sqrt(0.21 / 4000)
+
+
+@pytest.mark.exact
+def test_layers_have_temperatures_thresholds_and_leaks_of_their_own():
+    architecture = Architecture.dense(3, 2, 2)
+    net = replace(stacks.network(architecture, 1), temperature=(0.5, 2.0), threshold=(0.1, -0.4), leak=(0.25, 1.0))
+    images, _ = stacks.batch(net, 1, count=1)
+    state = net.start(1)
+    net.phase(state, net.constants(images), steps=1, window=1)
+    field = net.couplings @ np.full(4, 0.3) + architecture.unit_bias(net.bias)
+    field[:2] += images[0] @ architecture.arrays(net.weights)[0]
+    field -= np.array([0.1, 0.1, -0.4, -0.4])
+    fired = 1 / (1 + np.exp(-field / np.array([0.5, 0.5, 2.0, 2.0])))
+    np.testing.assert_allclose(state[0], [*(0.75 * 0.3 + 0.25 * fired[:2]), *fired[2:]], rtol=1e-12)
+    with pytest.raises(ValueError, match=r"a Model has one temperature, got 0\.5, 2: give all layers the same"):
+        net.as_model(images[0])
+
+
+@pytest.mark.exact
+def test_float32_states_follow_float64_to_rounding():
+    architecture = Architecture((1, 6, 6), (Conv(3, 3, padding=1, pool=2), Conv(4, 2)), classes=3)
+    wide, narrow = (stacks.network(architecture, 3, dtype=dtype) for dtype in (np.float64, np.float32))
+    images, targets = stacks.batch(wide, 3)
+    found = [
+        net.phase(net.start(3), net.constants(images), steps=9, window=3, targets=targets, nudging=0.4)
+        for net in (wide, narrow)
+    ]
+    assert found[1].dtype == np.float32
+    np.testing.assert_allclose(found[1], found[0], atol=3e-6)
+
+
+@pytest.mark.exact
+def test_what_has_no_couplings_or_too_many_is_refused():
+    pooled = stacks.network(Architecture((1, 6, 6), (Conv(2, 3, pool=2, pooling="max"),), classes=2), 0)
+    with pytest.raises(ValueError, match="max pooling is outside the theory: the network has no couplings"):
+        _ = pooled.couplings
+    with pytest.raises(ValueError, match="401 units are too many for a dense matrix of couplings, the limit is 400"):
+        _ = stacks.network(Architecture.dense(2, 401), 0).couplings
+    assert stacks.network(Architecture.dense(2, 398, 2), 0).couplings.shape == (400, 400)
+
+
+@pytest.mark.exact
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="peak memory is read from Linux' /proc")
+def test_the_memory_of_a_phase_does_not_depend_on_its_steps():
+    """A million steps of four units would take 32 MB and more if anything were kept of each."""
+    net = stacks.network(Architecture.dense(1, 2, 2), 0)
+    images, _ = stacks.batch(net, 0, count=1)
+
+    def peak(steps):
+        Path("/proc/self/clear_refs").write_text("5")
+        net.phase(net.start(1), net.constants(images), steps=steps, window=steps, spiking=Spiking(0, 1, np.arange(1)))
+        status = Path("/proc/self/status").read_text().split("VmHWM:")[1]
+        return int(status.split()[0])
+
+    peak(2)
+    assert peak(1_000_000) - peak(2) < 8_000

@@ -39,7 +39,7 @@ TINY = {
     "claim_tightness": {"labels": ("A1", "A4", "B2", "D1"), "instances": 5},
     "digits_learning": {
         "results": Path("nowhere"),
-        "smoke": ("training.epochs=2", "training.batch=256", "network.layers=[64, 8, 10]"),
+        "smoke": ("training.epochs=2", "training.batch=256", "network.layers=[{kind='dense', units=8}, {kind='dense', units=10}]"),
     },
 }  # fmt: skip
 

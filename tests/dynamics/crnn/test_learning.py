@@ -222,7 +222,7 @@ def test_continual_ep_is_one_sided_ep_as_its_rate_vanishes():
     """Ernoult et al. 2020: the distance is of the order of the rate; its sum telescopes when the weights stay."""
     net = stacks.network(Architecture((1, 5, 5), (Conv(2, 2, pool=2), Dense(3))), 4)
     images, targets = stacks.batch(net, 4)
-    phases = {"nudging": 0.3, "steps_free": 30, "steps_nudged": 12}
+    phases = {"nudging": 0.3, "steps_free": 300, "steps_nudged": 12}
     shared = {"seed": 0, "replicas": np.arange(3)}
     limit = estimate(Deterministic(window=1, scheme="one-sided", **phases), net, images, targets, **shared)
     distances = []

@@ -20,9 +20,10 @@ def test_the_split_is_stratified_disjoint_and_complete():
 
 def test_pixels_are_rates_and_belong_to_their_indices():
     data, (raw, labels) = load("digits", 0), digits.read()
-    assert data.train.pixels.min() == 0.0
-    assert data.train.pixels.max() == 1.0
-    assert (data.test.pixels * 16 == raw[data.test.indices]).all()
+    pixels = data.train.batch(slice(None))
+    assert (pixels.min(), pixels.max()) == (0.0, 1.0)
+    assert (data.test.batch(np.arange(540)) * 16 == raw[data.test.indices]).all()
+    assert (data.test.batch(np.array([3, 1])) == data.test.batch(slice(None))[[3, 1]]).all()
     assert (data.test.labels == labels[data.test.indices]).all()
 
 

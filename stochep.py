@@ -64,6 +64,7 @@ def train(
     ] = (),
     out: Path = Path("runs"),
     resume: Annotated[bool, Parameter(negative=())] = False,
+    data_dir: Path | None = None,
     json: Annotated[bool, Parameter(negative=())] = False,
 ) -> int:
     """Train every seed of each experiment and write OUT/NAME/SEED/result.json and weights.npz.
@@ -80,6 +81,8 @@ def train(
         The folder for runs; --out results records them.
     resume
         Take each seed up from its newest checkpoint; the end is the same bit by bit.
+    data_dir
+        A folder to look for data sets in first.
     json
         One JSON document on stdout instead of a line a seed.
     """
@@ -96,7 +99,7 @@ def train(
         runs = [
             one
             for experiment in load_all(experiments, overrides, seeds)
-            for one in prepare(experiment, out, resume=resume)
+            for one in prepare(experiment, out, resume=resume, data_dir=data_dir)
         ]
     except ValueError as error:
         return _refuse(error)
@@ -126,7 +129,7 @@ def train(
 
 @data.command(name="list")
 def list_data(*, data_dir: Path | None = None) -> int:
-    """Name the data sets, one a line, with size, split and origin.
+    """Name the data sets, one a line, with size and split, or how to get them.
 
     Parameters
     ----------
@@ -137,29 +140,35 @@ def list_data(*, data_dir: Path | None = None) -> int:
 
     if data_dir is not None and not data_dir.is_dir():
         return _refuse(f"--data-dir must be a folder, got {data_dir}")
-    for name in NAMES:
-        print(describe(name))
+    try:
+        for name in NAMES:
+            print(describe(name, data_dir))
+    except ValueError as error:
+        print(f"stochep: {error}", file=sys.stderr)
+        return FAILED
     return 0
 
 
 @data.command
 def check(*, data_dir: Path | None = None) -> int:
-    """Read every data set and compare it with what results were made from; exit code 1 if one differs.
+    """Read every data set that is here and compare it with what results were made from; exit code 1 if one differs.
 
     Parameters
     ----------
     data_dir
         A folder to look in first; the digits need none.
     """
-    from dynamics.datasets import NAMES, load
+    from dynamics.datasets import NAMES, Missing, load
 
     if data_dir is not None and not data_dir.is_dir():
         return _refuse(f"--data-dir must be a folder, got {data_dir}")
     code = 0
     for name in NAMES:
         try:
-            load(name, split_seed=0)
+            load(name, split_seed=0, data_dir=data_dir)
             print(f"{name}: as expected")
+        except Missing:
+            print(f"{name}: not here")
         except ValueError as error:
             print(f"{name}: {error}")
             code = FAILED

@@ -145,7 +145,10 @@ def prepare(experiment: Experiment, out: Path, *, resume: bool = False, data_dir
     resume takes each seed up from its newest checkpoint, from the start where there is none. data_dir: where to look first.
     """
     table = experiment.data
-    data = load(table.name, table.split_seed)
+    data = load(
+        table.name, table.split_seed, train_images=table.train_images, validation_images=table.validation_images,
+        data_dir=data_dir,
+    )  # fmt: skip
     architecture = experiment.architecture(data.shape, data.classes)
     presentations = (experiment.training.epochs + 1) * data.total
     if presentations > 2**32:

@@ -11,7 +11,7 @@ from sklearn.model_selection import train_test_split
 
 LEVELS = 16
 SHAPE = (1, 8, 8)
-IMAGES = 1797
+IMAGES, CLASSES = 1797, 10
 TEST, VALIDATION = 540, 180
 # of the labels' and then the pixels' bytes, each as uint8: the same images give the same splits, hence the same results
 FINGERPRINT = "e1d88a0854e29e01d16358d2cd026aa8fc20dfc4cdb3fce004300857ea82aa70"

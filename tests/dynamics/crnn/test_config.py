@@ -41,7 +41,7 @@ STOCHASTIC = ROOT / "experiments" / "digits_stochastic.toml"
         ("seeds=[1, 1]", r"seeds must be distinct, got \[1, 1\]"),
         ("seeds=[-1]", r"seeds\.0: expected `int` >= 0, got -1"),
         ("name=../up", r"name: expected `str` matching regex .*, got '\.\./up'"),
-        ("data.name=mnist", r"data\.name: invalid enum value 'mnist', got 'mnist'"),
+        ("data.name=mnits", r"data\.name: invalid enum value 'mnits', got 'mnits'"),
         ("training.epochs", r"--set takes key=value with a dotted key, got 'training\.epochs'"),
         ("name.inner=3", r"--set name\.inner=3: name is a value, not a table"),
     ],

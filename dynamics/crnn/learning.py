@@ -154,6 +154,8 @@ def _continual(rule: Continual, network: Network, images: Array | Frames, target
     nudgings = np.full(len(targets), rule.nudging)
     total_weights, total_bias = np.zeros_like(network.weights), np.zeros_like(network.bias)
     rates = architecture.per_weight(rule.rates), architecture.per_bias(rule.rates)
+    layers = architecture.weights - architecture.sizes[-1] * architecture.classes
+    units = architecture.biases - architecture.classes
     for step in range(rule.steps_nudged):
         before, moment = states.copy(), current.input(images) if step else drive
         moment = moment._replace(traces=drive.traces)
@@ -163,15 +165,16 @@ def _continual(rule: Continual, network: Network, images: Array | Frames, target
         beta = network.dtype.type(rule.nudging)
         change = Response((states + before) / 2, (states - before) / beta, free, _seen(moment, images))
         weights, bias = gradient(current, change)
-        total_weights[: weights.size] += weights
-        total_bias[: bias.size] += bias
+        # the readout's own parts stay 0
+        total_weights[:layers] += weights
+        total_bias[:units] += bias
         current = Network(
             architecture,
             (network.weights - rates[0] * total_weights).astype(network.dtype),
             (network.bias - rates[1] * total_bias).astype(network.dtype),
             network.temperature, network.threshold, network.leak, network.rest,
         )  # fmt: skip
-    return total_weights[: weights.size], total_bias[: bias.size], free
+    return total_weights[:layers], total_bias[:units], free
 
 
 def _implicit(rule: Implicit, network: Network, images: Array | Frames, targets: Array) -> Response:

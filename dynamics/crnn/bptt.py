@@ -140,7 +140,7 @@ def backpropagate(
     begin = network.start(count) if start is None else start.astype(dtype)
     noise = Spiking(0, 0, np.zeros(count, dtype=np.int64)) if spiking is None else spiking
     averages = np.empty((count, network.architecture.units), dtype)
-    products = np.zeros((BLOCKS, network.wiring.rising.size), dtype)
+    products = np.zeros((BLOCKS, network.wiring.product), dtype)
     biases = np.zeros((BLOCKS, network.architecture.units), dtype)
     frames = driven.frames
     backpropagate_images(

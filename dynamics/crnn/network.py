@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from dynamics.activations import firing_probability, leaky_trace
 from dynamics.crnn.architecture import Architecture, Conv
 from dynamics.crnn.readout import answers, cost_slope
-from dynamics.crnn.wiring import Wiring, drive, input_drive, scratch_for, wire
+from dynamics.crnn.wiring import Wiring, drive, input_drive, scratch_for, squared, wire
 from dynamics.kernel import kernel
 from dynamics.philox import uniforms
 from meanfield.equations import activity_variance, onsager_field
@@ -334,7 +334,7 @@ class Network:
         """
         self.require_multilinear()
         spread = np.zeros_like(means)
-        drive_images(activity_variance(means), self.wiring._replace(rising=self.wiring.rising**2), spread)
+        drive_images(activity_variance(means), squared(self.wiring), spread)
         return onsager_field(means, spread, self._units[0])
 
     @cached_property

@@ -1,15 +1,24 @@
 """The weights as the kernels read them: every layer a strided convolution of images with their channels last.
 
-Main results: Wiring, wire, scratch_for, input_drive, drive, accumulate, accumulate_images, unpack.
+Main results: Wiring, wire, squared, scratch_for, input_drive, drive, accumulate, accumulate_images, unpack.
 
 Average pooling after a convolution is one convolution: its kernel is w summed over the windows, Σ_{a,b<pool} w[i − a·stride,
 j − b·stride]/pool², its stride stride·pool; truncated windows stay truncated. A dense layer is a convolution of a 1 × 1 image
 with as many channels as units below. Max pooling stays apart: the drives at all places, then the largest of each window.
 All kernels work on one image, so that they may run on any number of threads.
+
+Blocking: all work is `multiply_add` on panels of two vectors of columns. What rises: a row of the tile is a place above, the sum
+runs over the window below, the columns are channels above; a panel of the kernel streams from L2 once for eight places. What
+falls: a row is a place above, the sum runs over its channels, the columns are one row of the window below, to which they are
+added, so that strides and overlaps cost nothing and a panel (channels × 2 vectors, 8 KiB for 64 in float32) stays in L1. The
+gradient: a row is a place in a kernel's row, the sum runs over the places above. The kernels lie in memory panel after panel, in
+the order in which they are read, each panel from a multiple of 64 bytes; widths are filled up with zeros to whole vectors.
+The plain forms that the tests compare with are those of dynamics.crnn.convolution.
 """
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -17,69 +26,111 @@ from numba import prange
 from numpy.typing import DTypeLike, NDArray
 
 from dynamics.crnn.architecture import Architecture, Conv
+from dynamics.crnn.tiles import LINE, MOST_VECTORS, aligned, lanes, multiply_add, padded_width
 from dynamics.kernel import kernel
 
-Layer = np.dtype(
-    [
-        (name, np.int64)
-        for name in (
-            "start_below", "height", "width", "channels", "padding", "stride", "rows", "columns",
-            "start_above", "rows_out", "columns_out", "above", "pool", "rows_pooled", "columns_pooled", "weights",
-        )
-    ]
+Array = NDArray[np.floating]
+
+_FIELDS = (
+    "start_below", "height", "width", "channels", "padding", "stride", "rows", "columns",
+    "start_above", "rows_out", "columns_out", "above", "pool", "rows_pooled", "columns_pooled",
+    "wide_above", "wide_reach", "rising", "falling", "corners", "product",
 )  # fmt: skip
+# records, so that layer.height means the same to the compiler and without it
+Layer = np.dtype((np.record, [(name, np.int64) for name in _FIELDS]))
 
 # Blocks of images whose gradients are summed apart, then in order: a fixed number, so that threads cannot matter.
 BLOCKS = 8
 
 
 class Wiring(NamedTuple):
-    """layers: a Layer each; rising: all kernels, each (rows, columns, channels, above).
+    """layers: a Layer each; rising and falling: all kernels as panels, from below to above and back.
 
-    padded and full: numbers of the largest padded image below and of the largest drive before max pooling.
+    rising: (rows·columns·channels, above) a layer; falling: (above, columns·channels) for each row of a kernel, but for the
+    first layer, whose input is clamped. corners: where each place's window begins in the padded image below; counting: 0, 1, ….
+    padded and full: numbers of the largest padded image below and of the largest drive before pooling; product: numbers of a
+    gradient, (rows, columns, channels, above) a layer, above filled up to wide_above.
     """
 
     layers: NDArray[np.void]
-    rising: NDArray[np.floating]
+    rising: Array
+    falling: Array
+    corners: NDArray[np.int64]
+    counting: NDArray[np.int64]
     padded: int
     full: int
+    product: int
 
 
-def wire(architecture: Architecture, weights: NDArray[np.floating], dtype: DTypeLike) -> Wiring:
+def wire(architecture: Architecture, weights: Array, dtype: DTypeLike) -> Wiring:
     """The wiring of all layers but the readout, for states of `dtype`; weights (architecture.weights,)."""
     layers = np.zeros(len(architecture.layers), dtype=Layer)
-    kernels, offset = [], 0
+    rising, falling, corners = [], [], []
+    padded = full = product = 0
     arrays = architecture.arrays(weights)
     for n, (table, layer) in enumerate(zip(layers, architecture.layers, strict=True)):
         below, above = (architecture.input, *architecture.shapes)[n], architecture.shapes[n]
         if isinstance(layer, Conv):
-            effective = _pooled(layer, arrays[n].transpose(2, 3, 1, 0))
+            effective = _pooled(layer, arrays[n].transpose(2, 3, 1, 0).astype(dtype))
             pool = 1 if layer.pooling == "average" else layer.pool
             stride, padding = layer.stride * layer.pool // pool, layer.padding
             (channels, height, width), (_, *pooled) = below, above
         else:
-            effective, pool, stride, padding = arrays[n][None, None], 1, 1, 0
+            effective, pool, stride, padding = arrays[n][None, None].astype(dtype), 1, 1, 0
             channels, height, width, pooled = architecture.weight_shapes[n][0], 1, 1, [1, 1]
-        rows, columns = effective.shape[:2]
+        rows, columns, _, units = effective.shape
         inner = [
             (side + 2 * padding - reach) // stride + 1 if pool > 1 else out
             for side, reach, out in zip((height, width), (rows, columns), pooled, strict=True)
         ]
+        reach, pitch = columns * channels, (width + 2 * padding) * channels
+        wide_above, wide_reach = padded_width(units, dtype), padded_width(reach, dtype)
         start = sum(architecture.sizes[: n - 1]) if n else 0
         values = (
-            start, height, width, channels, padding, stride, rows, columns,
-            sum(architecture.sizes[:n]), *inner, effective.shape[3], pool, *pooled, offset,
+            start, height, width, channels, padding, stride, rows, columns, sum(architecture.sizes[:n]), *inner, units,
+            pool, *pooled, wide_above, wide_reach, *(sum(map(len, parts)) for parts in (rising, falling, corners)), product,
         )  # fmt: skip
-        for name, value in zip(Layer.names or (), values, strict=True):
+        for name, value in zip(_FIELDS, values, strict=True):
             table[name] = value
-        kernels.append(np.ascontiguousarray(effective).ravel())
-        offset += kernels[-1].size
-    padded = (layers["height"] + 2 * layers["padding"]) * (layers["width"] + 2 * layers["padding"]) * layers["channels"]
-    full = layers["rows_out"] * layers["columns_out"] * layers["above"]
-    return Wiring(layers, np.concatenate(kernels).astype(dtype), int(padded.max()), int(full.max()))
+        rising.append(_panels(effective.reshape(1, -1, units), wide_above))
+        if n:
+            falling.append(_panels(effective.reshape(rows, reach, units).transpose(0, 2, 1), wide_reach))
+        corners.append(np.add.outer(np.arange(inner[0]) * pitch, np.arange(inner[1]) * channels).ravel() * stride)
+        padded = max(padded, padded_width((height + 2 * padding) * pitch + wide_reach - reach, dtype))
+        full, product = max(full, inner[0] * inner[1] * wide_above), product + rows * reach * wide_above
+    counting = np.arange(max(int((layers["columns"] * layers["channels"]).max()), max(map(len, corners))))
+    return Wiring(
+        layers, _aligned_together(rising, dtype), _aligned_together(falling, dtype), np.concatenate(corners), counting,
+        padded, full, product,
+    )  # fmt: skip
 
 
-def _pooled(layer: Conv, weights: NDArray[np.floating]) -> NDArray[np.floating]:
+def squared(wiring: Wiring) -> Wiring:
+    """The wiring with every entry of every kernel squared, pooled ones after pooling: drives of variances."""
+    return wiring._replace(
+        rising=_aligned_together([wiring.rising**2], wiring.rising.dtype),
+        falling=_aligned_together([wiring.falling**2], wiring.falling.dtype),
+    )
+
+
+def _panels(matrices: Array, wide: int) -> Array:
+    """(count, K, N) as the tiles read it, flat: N filled up to `wide`, then panel after panel of (K, two vectors)."""
+    count, depth, width = matrices.shape
+    whole = np.zeros((count, depth, wide), dtype=matrices.dtype)
+    whole[:, :, :width] = matrices
+    step = MOST_VECTORS * lanes(matrices.dtype)
+    panels = [whole[:, :, start : start + step].reshape(count, -1) for start in range(0, wide, step)]
+    return np.concatenate(panels, axis=1).ravel()
+
+
+def _aligned_together(parts: list[Array], dtype: DTypeLike) -> Array:
+    """The parts end to end, from a multiple of LINE bytes."""
+    whole = aligned(np.empty(sum(map(len, parts)) + LINE, dtype=dtype))
+    np.concatenate([np.empty(0, dtype), *parts], out=whole)
+    return whole
+
+
+def _pooled(layer: Conv, weights: Array) -> Array:
     """(rows', columns', below, above): the kernel of convolution and average pooling in one."""
     if layer.pooling != "average":
         return weights
@@ -90,34 +141,36 @@ def _pooled(layer: Conv, weights: NDArray[np.floating]) -> NDArray[np.floating]:
     return effective
 
 
-def _windows(layer: Conv, effective: NDArray[np.floating]) -> list[NDArray[np.floating]]:
+def _windows(layer: Conv, effective: Array) -> list[Array]:
     """The views of a pooled kernel that the places of one pooling window see."""
     places = [slice(a * layer.stride, a * layer.stride + layer.kernel) for a in range(layer.pool)]
     return [effective[rows, columns] for rows in places for columns in places]
 
 
-def unpack(architecture: Architecture, packed: NDArray[np.floating]) -> NDArray[np.floating]:
+def unpack(architecture: Architecture, packed: Array) -> Array:
     """∂L/∂w (weights,) without the readout's from ∂L/∂(kernels) as `accumulate` leaves them: the adjoint of packing."""
     arrays, start = [], 0
     for layer, shape in zip(architecture.layers, architecture.weight_shapes, strict=False):
         if isinstance(layer, Conv):
             reach = layer.kernel + (layer.pool - 1) * layer.stride if layer.pooling == "average" else layer.kernel
-            effective = packed[start : start + reach**2 * shape[0] * shape[1]].reshape(reach, reach, shape[1], shape[0])
-            total = effective
-            if layer.pooling == "average":
-                total = sum(_windows(layer, effective)) / layer.pool**2
-            arrays.append(total.transpose(3, 2, 0, 1).ravel())
-            start += effective.size
+            units, lead = shape[0], (reach, reach, shape[1])
         else:
-            arrays.append(packed[start : start + shape[0] * shape[1]])
-            start += arrays[-1].size
+            units, lead = shape[1], (shape[0],)
+        wide = (*lead, padded_width(units, packed.dtype))
+        effective = packed[start : start + math.prod(wide)].reshape(wide)[..., :units]
+        start += math.prod(wide)
+        if isinstance(layer, Conv):
+            if layer.pooling == "average":
+                effective = sum(_windows(layer, effective)) / layer.pool**2
+            effective = effective.transpose(3, 2, 0, 1)
+        arrays.append(effective.ravel())
     return np.concatenate(arrays)
 
 
 @kernel()
 def scratch_for(wiring):
     """Working memory for one image at a time; what it holds means nothing between calls."""
-    return np.empty(2 * wiring.padded + 3 * wiring.full, dtype=wiring.rising.dtype)
+    return aligned(np.empty(2 * wiring.padded + 3 * wiring.full + LINE, dtype=wiring.rising.dtype))
 
 
 @kernel()
@@ -132,67 +185,87 @@ def _pad(layer, values, padded):
 
 
 @kernel()
-def _rise(layer, padded, rising, out):
-    """out (rows_out, columns_out, above) += kernel ⋆ padded."""
-    pitch = (layer.width + 2 * layer.padding) * layer.channels
-    reach = layer.columns * layer.channels
-    for y in range(layer.rows_out):
-        for x in range(layer.columns_out):
-            place = (y * layer.columns_out + x) * layer.above
-            corner = y * layer.stride * pitch + x * layer.stride * layer.channels
-            for i in range(layer.rows):
-                for k in range(reach):
-                    value = padded[corner + i * pitch + k]
-                    weight = layer.weights + (i * reach + k) * layer.above
-                    for o in range(layer.above):
-                        out[place + o] += value * rising[weight + o]
+def _widen(layer, values, wide):
+    """wide (places, wide_above) = values (places, above) and zeros, both flat."""
+    for place in range(layer.rows_out * layer.columns_out):
+        to, origin = place * layer.wide_above, place * layer.above
+        wide[to : to + layer.above] = values[origin : origin + layer.above]
+        wide[to + layer.above : to + layer.wide_above] = 0.0
 
 
 @kernel()
-def _fall(layer, above, rising, padded):
-    """padded += the transpose of `_rise` at above (rows_out, columns_out, above)."""
-    pitch = (layer.width + 2 * layer.padding) * layer.channels
-    reach = layer.columns * layer.channels
-    for y in range(layer.rows_out):
-        for x in range(layer.columns_out):
-            place = (y * layer.columns_out + x) * layer.above
-            corner = y * layer.stride * pitch + x * layer.stride * layer.channels
-            for i in range(layer.rows):
-                for k in range(reach):
-                    weight = layer.weights + (i * reach + k) * layer.above
-                    for o in range(layer.above):
-                        padded[corner + i * pitch + k] += above[place + o] * rising[weight + o]
+def _add_narrowed(layer, wide, field):
+    """field (places, above) += wide (places, wide_above), both flat."""
+    for place in range(layer.rows_out * layer.columns_out):
+        to, origin = place * layer.above, place * layer.wide_above
+        for o in range(layer.above):
+            field[to + o] += wide[origin + o]
 
 
 @kernel()
-def _correlate(layer, padded, above, product):
-    """product (rows, columns, channels, above) += ∂⟨above, kernel ⋆ padded⟩/∂kernel."""
-    pitch = (layer.width + 2 * layer.padding) * layer.channels
-    reach = layer.columns * layer.channels
-    for y in range(layer.rows_out):
-        for x in range(layer.columns_out):
-            place = (y * layer.columns_out + x) * layer.above
-            corner = y * layer.stride * pitch + x * layer.stride * layer.channels
-            for i in range(layer.rows):
-                for k in range(reach):
-                    value = padded[corner + i * pitch + k]
-                    weight = layer.weights + (i * reach + k) * layer.above
-                    for o in range(layer.above):
-                        product[weight + o] += value * above[place + o]
+def _rise(layer, padded, wiring, drives):
+    """drives (places, wide_above) = kernel ⋆ padded."""
+    pitch, reach = (layer.width + 2 * layer.padding) * layer.channels, layer.columns * layer.channels
+    places, step = layer.rows_out * layer.columns_out, MOST_VECTORS * LINE // drives.itemsize
+    drives[: places * layer.wide_above] = 0.0
+    corners = wiring.corners[layer.corners : layer.corners + places]
+    panel = layer.rising
+    for start in range(0, layer.wide_above, step):
+        width = min(step, layer.wide_above - start)
+        multiply_add(
+            drives, start, wiring.counting, layer.wide_above, padded, 0, corners, 1, places, wiring.rising, panel, width,
+            layer.rows, pitch, reach * width, reach, 1, width,
+        )  # fmt: skip
+        panel += layer.rows * reach * width
+
+
+@kernel()
+def _fall(layer, sources, pitch_above, wiring, padded):
+    """padded += the transpose of `_rise` at sources (places, pitch_above), of which the first `above` count."""
+    pitch, step = (layer.width + 2 * layer.padding) * layer.channels, MOST_VECTORS * LINE // padded.itemsize
+    places = layer.rows_out * layer.columns_out
+    corners = wiring.corners[layer.corners : layer.corners + places]
+    panel = layer.falling
+    for i in range(layer.rows):
+        for start in range(0, layer.wide_reach, step):
+            width = min(step, layer.wide_reach - start)
+            multiply_add(
+                padded, i * pitch + start, corners, 1, sources, 0, wiring.counting, pitch_above, places, wiring.falling,
+                panel, width, 1, 0, 0, layer.above, 1, width,
+            )  # fmt: skip
+            panel += layer.above * width
+
+
+@kernel()
+def _correlate(layer, padded, wide, wiring, product):
+    """product (rows, columns, channels, wide_above) += ∂⟨wide, kernel ⋆ padded⟩/∂kernel; wide (places, wide_above)."""
+    pitch, reach = (layer.width + 2 * layer.padding) * layer.channels, layer.columns * layer.channels
+    step = MOST_VECTORS * LINE // product.itemsize
+    for i in range(layer.rows):
+        for start in range(0, layer.wide_above, step):
+            multiply_add(
+                product, layer.product + i * reach * layer.wide_above + start, wiring.counting, layer.wide_above,
+                padded, i * pitch, wiring.counting, 1, reach, wide, start, min(step, layer.wide_above - start),
+                layer.rows_out, layer.stride * pitch, layer.columns_out * layer.wide_above,
+                layer.columns_out, layer.stride * layer.channels, layer.wide_above,
+            )  # fmt: skip
 
 
 @kernel()
 def _route(layer, drives, largest, sources, routed):
-    """largest += each window's largest drive; routed = 0 but sources at its place; the first where several are equal."""
-    routed[: layer.rows_out * layer.columns_out * layer.above] = 0.0
+    """largest += each window's largest drive; routed = 0 but sources at its place; the first where several are equal.
+
+    drives and routed are (places, wide_above), largest and sources (pooled places, above).
+    """
+    routed[: layer.rows_out * layer.columns_out * layer.wide_above] = 0.0
     for y in range(layer.rows_pooled):
         for x in range(layer.columns_pooled):
             for o in range(layer.above):
-                corner = (y * layer.columns_out + x) * layer.pool * layer.above + o
+                corner = (y * layer.columns_out + x) * layer.pool * layer.wide_above + o
                 best = corner
                 for a in range(layer.pool):
                     for b in range(layer.pool):
-                        place = corner + (a * layer.columns_out + b) * layer.above
+                        place = corner + (a * layer.columns_out + b) * layer.wide_above
                         if drives[place] > drives[best]:
                             best = place
                 unit = (y * layer.columns_pooled + x) * layer.above + o
@@ -201,22 +274,15 @@ def _route(layer, drives, largest, sources, routed):
 
 
 @kernel()
-def _full_drive(layer, padded, rising, drives):
-    """drives (rows_out, columns_out, above) = kernel ⋆ padded."""
-    drives[: layer.rows_out * layer.columns_out * layer.above] = 0.0
-    _rise(layer, padded, rising, drives)
-
-
-@kernel()
 def input_drive(image, wiring, scratch, field):
     """field (units of the first layer, …) += P(w_0 ⋆ image), image (inputs,); constant while the image is."""
     layer = wiring.layers[0]
     padded, drives, routed = scratch, scratch[2 * wiring.padded :], scratch[2 * wiring.padded + wiring.full :]
     _pad(layer, image, padded)
+    _rise(layer, padded, wiring, drives)
     if layer.pool == 1:
-        _rise(layer, padded, wiring.rising, field)
+        _add_narrowed(layer, drives, field)
     else:
-        _full_drive(layer, padded, wiring.rising, drives)
         _route(layer, drives, field, field, routed)
 
 
@@ -228,17 +294,20 @@ def drive(state, wiring, scratch, field):
     for n in range(1, wiring.layers.shape[0]):
         layer = wiring.layers[n]
         below, above = layer.start_below, layer.start_above
-        _pad(layer, state[below:above], padded)
-        if layer.pool == 1:
-            sources = state[above:]
-            _rise(layer, padded, wiring.rising, field[above:])
-        else:
-            sources = routed
-            _full_drive(layer, padded, wiring.rising, drives)
-            _route(layer, drives, field[above:], state[above:], routed)
         pitch, breadth = (layer.width + 2 * layer.padding) * layer.channels, layer.width * layer.channels
+        if layer.padding == 0:
+            values = state[below:]
+        else:
+            _pad(layer, state[below:above], padded)
+            values = padded
         spread[: (layer.height + 2 * layer.padding) * pitch] = 0.0
-        _fall(layer, sources, wiring.rising, spread)
+        _rise(layer, values, wiring, drives)
+        if layer.pool == 1:
+            _add_narrowed(layer, drives, field[above:])
+            _fall(layer, state[above:], layer.above, wiring, spread)
+        else:
+            _route(layer, drives, field[above:], state[above:], routed)
+            _fall(layer, routed, layer.wide_above, wiring, spread)
         for y in range(layer.height):
             place = (y + layer.padding) * pitch + layer.padding * layer.channels
             for k in range(breadth):
@@ -247,33 +316,33 @@ def drive(state, wiring, scratch, field):
 
 @kernel()
 def accumulate(image, mean, slope, wiring, scratch, product):
-    """product (kernels,) += Σ_layers ∂/∂kernel of ⟨slope above, kernel ⋆ mean below⟩ + ⟨mean above, kernel ⋆ slope below⟩.
+    """product (wiring.product,) += Σ_layers ∂/∂kernel of ⟨slope above, kernel ⋆ mean below⟩ + ⟨mean above, kernel ⋆ slope below⟩.
 
     mean, slope (units,); the input (inputs,) is clamped, its slope 0. Max pooling reads its places off the means.
     """
-    padded_mean, padded_slope = scratch, scratch[wiring.padded :]
-    drives, routed = scratch[2 * wiring.padded :], scratch[2 * wiring.padded + wiring.full :]
-    routed_slope = scratch[2 * wiring.padded + 2 * wiring.full :]
+    padded, drives = scratch, scratch[2 * wiring.padded :]
+    mean_above, slope_above = scratch[2 * wiring.padded + wiring.full :], scratch[2 * wiring.padded + 2 * wiring.full :]
     for n in range(wiring.layers.shape[0]):
         layer = wiring.layers[n]
         below, above = layer.start_below, layer.start_above
-        mean_above, slope_above = mean[above:], slope[above:]
-        _pad(layer, image if n == 0 else mean[below:above], padded_mean)
-        if layer.pool > 1:
-            _full_drive(layer, padded_mean, wiring.rising, drives)
+        _pad(layer, image if n == 0 else mean[below:above], padded)
+        if layer.pool == 1:
+            _widen(layer, mean[above:], mean_above)
+            _widen(layer, slope[above:], slope_above)
+        else:
+            _rise(layer, padded, wiring, drives)
             spare = np.empty(layer.rows_pooled * layer.columns_pooled * layer.above, dtype=product.dtype)
-            _route(layer, drives, spare, slope[above:], routed_slope)
-            _route(layer, drives, spare, mean[above:], routed)
-            mean_above, slope_above = routed, routed_slope
-        _correlate(layer, padded_mean, slope_above, product)
+            _route(layer, drives, spare, slope[above:], slope_above)
+            _route(layer, drives, spare, mean[above:], mean_above)
+        _correlate(layer, padded, slope_above, wiring, product)
         if n > 0:
-            _pad(layer, slope[below:above], padded_slope)
-            _correlate(layer, padded_slope, mean_above, product)
+            _pad(layer, slope[below:above], padded)
+            _correlate(layer, padded, mean_above, wiring, product)
 
 
 @kernel(parallel=True)
 def _accumulate_blocks(images, means, slopes, wiring, products):
-    """`accumulate` over the images of each block, block by block of products (BLOCKS, kernels)."""
+    """`accumulate` over the images of each block, block by block of products (BLOCKS, wiring.product)."""
     count, blocks = images.shape[0], products.shape[0]
     for block in prange(blocks):
         scratch = scratch_for(wiring)
@@ -281,10 +350,10 @@ def _accumulate_blocks(images, means, slopes, wiring, products):
             accumulate(images[image], means[image], slopes[image], wiring, scratch, products[block])
 
 
-def accumulate_images(
-    images: NDArray[np.floating], means: NDArray[np.floating], slopes: NDArray[np.floating], wiring: Wiring
-) -> NDArray[np.floating]:
-    """`accumulate` summed over images (B, inputs), means and slopes (B, units): (kernels,), the same for any threads."""
-    products = np.zeros((BLOCKS, wiring.rising.size), dtype=wiring.rising.dtype)
+def accumulate_images(images: Array, means: Array, slopes: Array, wiring: Wiring) -> Array:
+    """`accumulate` summed over images (B, inputs), means and slopes (B, units): (wiring.product,), the same for any threads."""
+    dtype = wiring.rising.dtype
+    products = aligned(np.zeros(BLOCKS * wiring.product + LINE, dtype=dtype)).reshape(BLOCKS, wiring.product)
+    images, means, slopes = (np.ascontiguousarray(values, dtype=dtype) for values in (images, means, slopes))
     _accumulate_blocks(images, means, slopes, wiring, products)
     return products.sum(axis=0)

@@ -129,7 +129,7 @@ def test_drives_and_gradients_are_those_of_the_plain_convolutions_to_the_bit(arc
     image = whole(generator, architecture.inputs).astype(dtype)
     state, mean, slope = whole(generator, 3, architecture.units).astype(dtype)
     wiring = wire(architecture, weights, dtype)
-    scratch, product = scratch_for(wiring), np.zeros(wiring.rising.size, dtype=dtype)
+    scratch, product = scratch_for(wiring), np.zeros(wiring.product, dtype=dtype)
     constants, field = np.zeros((2, architecture.units), dtype=dtype)
     input_drive(image, wiring, scratch, constants[: architecture.sizes[0]])
     drive(state, wiring, scratch, field)
@@ -186,9 +186,9 @@ def test_the_gradient_of_many_images_is_their_sum_whatever_the_threads(dtype):
     finally:
         numba.set_num_threads(threads)
     assert all(np.array_equal(totals[0], total) for total in totals)
-    single = np.zeros(wiring.rising.size, dtype=np.float64)
+    single = np.zeros(wiring.product)
     for image, mean, slope in zip(images, means, slopes, strict=True):
-        product = np.zeros(wiring.rising.size, dtype=dtype)
+        product = np.zeros(wiring.product, dtype=dtype)
         accumulate(image, mean, slope, wiring, scratch_for(wiring), product)
         single += product
     np.testing.assert_allclose(totals[0], single, rtol=0, atol=64 * np.finfo(dtype).eps * np.abs(single).max())

@@ -1,0 +1,86 @@
+"""The tile that sums in registers computes what its plain loop does, at every number of rows and place in memory."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numba.core import config
+from numba.core.errors import TypingError
+
+from dynamics.crnn.tiles import LINE, aligned, lanes, multiply_add, multiply_add_plain, padded_width
+
+pytestmark = pytest.mark.exact
+
+DTYPES = [np.float32, np.float64]
+compiled = pytest.mark.skipif(bool(config.DISABLE_JIT), reason="without the compiler the plain loop is all there is")
+
+
+def whole(generator, size, dtype):
+    """Whole numbers, whose sums of products are exact in any order."""
+    return generator.integers(-3, 4, size=size).astype(dtype)
+
+
+@compiled
+@settings(deadline=None)
+@given(
+    dtype=st.sampled_from(DTYPES), count=st.integers(1, 25), vectors=st.integers(1, 2), sums=st.tuples(*[st.integers(0, 3)] * 2),
+    steps=st.tuples(*[st.integers(0, 5)] * 3), starts=st.tuples(*[st.integers(0, 9)] * 3), seed=st.integers(0, 2**31 - 1),
+)  # fmt: skip
+def test_a_tile_is_its_plain_loop_to_the_bit_and_writes_nowhere_else(dtype, count, vectors, sums, steps, starts, seed):
+    generator = np.random.default_rng(seed)
+    (outer, inner), (a_step, a_outer, a_inner), (out_start, a_start, b_start) = sums, steps, starts
+    width = vectors * lanes(dtype)
+    # rows of `out` in any order, some of them overlapping
+    out_places, a_places = generator.integers(0, 40, size=(2, count))
+    a, b = whole(generator, 300, dtype), whole(generator, 9 + 9 * width + width, dtype)
+    got = whole(generator, 9 + 40 * 7 + 2 * width, dtype)
+    wanted = got.copy()
+    arguments = (
+        out_start, out_places, 7, a, a_start, a_places, a_step, count, b, b_start, width,
+        outer, a_outer, 3 * width, inner, a_inner, width,
+    )  # fmt: skip
+    multiply_add(got, *arguments)
+    multiply_add_plain(wanted, *arguments)
+    assert np.array_equal(got, wanted)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_plain_loop_is_a_matrix_product(dtype):
+    generator = np.random.default_rng(0)
+    a, b = whole(generator, (5, 7), dtype), whole(generator, (7, lanes(dtype)), dtype)
+    out = whole(generator, (5, lanes(dtype)), dtype)
+    expected = out + a @ b
+    width = b.shape[1]
+    multiply_add_plain(
+        out.ravel(), 0, np.arange(5), width, a.ravel(), 0, np.arange(5), 7, 5, b.ravel(), 0, width, 1, 0, 0, 7, 1, width
+    )
+    assert np.array_equal(out, expected)
+
+
+@compiled
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_tiles_that_are_not_of_one_dtype_or_not_contiguous_are_refused(dtype):
+    width, places = lanes(dtype), np.arange(4)
+    good = np.zeros(4 * width, dtype)
+    for out, a, message in (
+        (np.zeros(8 * width, dtype)[::2], good, "contiguous"),
+        (good, np.zeros(4 * width, np.float16), "one dtype"),
+    ):
+        with pytest.raises(TypingError, match=message):
+            multiply_add(out, 0, places, width, a, 0, places, 1, 4, good, 0, width, 1, 0, 0, 1, 1, width)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_aligned_memory_begins_at_a_line_and_widths_fill_whole_vectors(dtype):
+    for spare in range(5):
+        memory = aligned(np.zeros(100 + LINE, dtype)[spare:])
+        assert memory.shape == (100 - spare,)
+        assert memory.ctypes.data % LINE == 0
+    size = np.dtype(dtype).itemsize
+    assert [padded_width(width, dtype) * size for width in (1, LINE // size, LINE // size + 1)] == [
+        LINE,
+        LINE,
+        2 * LINE,
+    ]

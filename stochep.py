@@ -127,6 +127,81 @@ def train(
     return 0
 
 
+@app.command
+def certify(
+    run: Path,
+    *,
+    images: int = 16,
+    replicas: int = 32,
+    seed: int = 0,
+    data_dir: Path | None = None,
+    json: Annotated[bool, Parameter(negative=())] = False,
+    out: Path | None = None,
+) -> int:
+    """Say which claims' hypotheses a trained network meets, and what they predict against what a simulation measures.
+
+    For instance stochep certify results/digits_stochastic/0
+
+    Parameters
+    ----------
+    run
+        A folder with the result.json and weights.npz of stochep train.
+    images
+        How many validation images to look at.
+    replicas
+        Noisy paths an image.
+    seed
+        Of the simulated noise.
+    data_dir
+        A folder to look for data sets in first.
+    json
+        One JSON document on stdout in place of the table.
+    out
+        A folder to write certificate.json to.
+    """
+    import msgspec
+    import numpy as np
+
+    from dynamics.crnn.certificate import certify as certify_network
+    from dynamics.crnn.certificate import table
+    from dynamics.crnn.train import recorded
+    from dynamics.provenance import make_writable, provenance, write_json
+    from meanfield import ConvergenceError
+
+    for name, value, least in (("images", images, 2), ("replicas", replicas, 2), ("seed", seed, 0)):
+        if value < least:
+            return _refuse(f"--{name} must be at least {least}, got {value}")
+    try:
+        found, network = recorded(run, data_dir)
+        if found.experiment.input.coding == "frames":
+            return _refuse(
+                f"{run} was trained on streams, which have no fixed point to certify: name a run on static images"
+            )
+        network.require_multilinear()
+        chosen = found.data.validation.batch(slice(0, images))
+        if len(chosen) < images:
+            return _refuse(f"--images must be at most the {len(chosen)} validation images, got {images}")
+        if out is not None:
+            make_writable(out)
+    except ValueError as error:
+        return _refuse(error)
+    try:
+        with _bar(f"certificate of {found.experiment.name} seed {found.seed}") as report:
+            certificate = certify_network(network, np.asarray(chosen), seed=seed, replicas=replicas)
+            report(1.0)
+    except ConvergenceError as error:
+        print(f"stochep: {error}", file=sys.stderr)
+        return FAILED
+    document = {
+        **provenance(), "name": found.experiment.name, "seed": found.seed, "images": images, "replicas": replicas,
+        "noise_seed": seed, **certificate.record(),
+    }  # fmt: skip
+    if out is not None:
+        write_json(out / "certificate.json", document)
+    print(msgspec.json.encode(document).decode() if json else table(certificate))
+    return 0
+
+
 @data.command(name="list")
 def list_data(*, data_dir: Path | None = None) -> int:
     """Name the data sets, one a line, with size and split, or how to get them.

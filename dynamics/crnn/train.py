@@ -1,6 +1,6 @@
 """Training one experiment: epochs, checkpoints, and the result that figures and readers see.
 
-Main results: prepare, train, Run, State, Progress, Divergence.
+Main results: prepare, train, recorded, Run, State, Progress, Divergence.
 
 The weights' start and each epoch's order come from a Generator seeded by (seed, epoch), all noise from (seed, stream;
 step, unit, presentation): a run killed and resumed, or run on other threads, equals the unbroken one bit by bit.
@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import math
 import time
+import zipfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -144,6 +145,17 @@ def prepare(experiment: Experiment, out: Path, *, resume: bool = False, data_dir
 
     resume takes each seed up from its newest checkpoint, from the start where there is none. data_dir: where to look first.
     """
+    runs = []
+    for run in _runs(experiment, out, data_dir):
+        saved = checkpoint.newest(run.folder / "checkpoints", run.key) if resume else None
+        runs.append(run if saved is None else replace(run, state=State(**saved)))
+    for run in runs:
+        make_writable(run.folder)
+    return runs
+
+
+def _runs(experiment: Experiment, out: Path, data_dir: Path | None) -> list[Run]:
+    """One Run a seed at its start, the experiment checked against its data."""
     table = experiment.data
     data = load(
         table.name, table.split_seed, train_images=table.train_images, validation_images=table.validation_images,
@@ -153,14 +165,10 @@ def prepare(experiment: Experiment, out: Path, *, resume: bool = False, data_dir
     presentations = (experiment.training.epochs + 1) * data.total
     if presentations > 2**32:
         raise ValueError(f"training.epochs must be below {2**32 // data.total}, got {experiment.training.epochs}")
-    runs = []
-    for seed in experiment.seeds:
-        run = Run(experiment, seed, out / experiment.name / str(seed), data, start(experiment, architecture, seed))
-        saved = checkpoint.newest(run.folder / "checkpoints", run.key) if resume else None
-        runs.append(run if saved is None else replace(run, state=State(**saved)))
-    for run in runs:
-        make_writable(run.folder)
-    return runs
+    return [
+        Run(experiment, seed, out / experiment.name / str(seed), data, start(experiment, architecture, seed))
+        for seed in experiment.seeds
+    ]
 
 
 def start(experiment: Experiment, architecture: Architecture, seed: int) -> State:
@@ -338,6 +346,34 @@ def _hits(run: Run, network: Network, images: Images, *, mean_field: bool = Fals
         )
         hits[chosen] = answered.argmax(axis=1) == images.labels[chosen]
     return hits
+
+
+def recorded(folder: Path, data_dir: Path | None = None) -> tuple[Run, Network]:
+    """A finished run and its network, from result.json and weights.npz; ValueError names what is missing or does not fit."""
+    try:
+        document = msgspec.json.decode((folder / "result.json").read_bytes())
+        experiment = msgspec.convert(document["config"], Experiment)
+        with np.load(io.BytesIO((folder / "weights.npz").read_bytes()), allow_pickle=False) as archive:
+            arrays = dict(archive)
+    except OSError as error:
+        raise ValueError(
+            f"{folder} holds no finished run: {Path(str(error.filename)).name} cannot be read ({error.strerror}); stochep train "
+            "makes one"
+        ) from error
+    except (KeyError, ValueError, zipfile.BadZipFile, EOFError) as error:
+        raise ValueError(f"{folder} holds no run of this version: {error}; run stochep train again") from error
+    (run,) = _runs(msgspec.structs.replace(experiment, seeds=(document["seed"],)), folder.parent.parent, data_dir)
+    architecture, dtype = run.architecture, np.dtype(experiment.network.dtype)
+    names = [f"{kind}_{n}" for kind in ("weights", "bias") for n in range(len(architecture.weight_shapes))]
+    shapes = [*architecture.weight_shapes, *((size,) for size in architecture.bias_sizes)]
+    if list(arrays) != names or [array.shape for array in arrays.values()] != shapes:
+        found = {name: array.shape for name, array in arrays.items()}
+        raise ValueError(f"{folder / 'weights.npz'} must hold {dict(zip(names, shapes, strict=True))}, found {found}")
+    flat = [arrays[name].ravel().astype(dtype) for name in names]
+    half = len(architecture.weight_shapes)
+    state = replace(run.state, weights=np.concatenate(flat[:half]), bias=np.concatenate(flat[half:]))
+    run = replace(run, state=state, folder=folder)
+    return run, run.network(state)
 
 
 def accuracy(hits: NDArray[np.bool_]) -> dict[str, float]:

@@ -18,6 +18,7 @@ from proofs_numeric.claims import (
     smoothing,
     trace_nudging,
     tracking,
+    trained,
     variance,
 )
 
@@ -39,5 +40,6 @@ __all__ = [
     "smoothing",
     "trace_nudging",
     "tracking",
+    "trained",
     "variance",
 ]

@@ -31,7 +31,7 @@ NAMED: dict[str, tuple[str, ...]] = {
     "dynamics/datasets/__init__.py": ("tests/dynamics/datasets/test_digits.py",),
     "proofs_numeric/__init__.py": ("tests/proofs_numeric/test_claim.py", "tests/proofs_numeric/test_rigorous.py"),
     "proofs_numeric/claims": ("tests/test_claims.py", "tests/test_recorded.py"),
-    "proofs_numeric/balls/claims": ("tests/test_claims.py",),
+    "proofs_numeric/balls/claims": ("tests/test_claims.py", "tests/test_recorded.py"),
 }
 # The generated text is compared with the derivations elsewhere: a comparison that sees every edit says nothing of the others.
 LEFT_OUT = {"meanfield/equations.py": ("test_committed_equations_are_what_the_derivations_give",)}

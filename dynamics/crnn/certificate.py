@@ -183,7 +183,7 @@ def extreme_eigenvalue(operator: Operator, size: int, which: str) -> tuple[float
 
 def neumann(operator: Operator, source: FloatArray, gain: float) -> tuple[FloatArray, float]:
     """(I − A)⁻¹ source = Σ_k A^k source, and a bound on the ‖·‖₂ of what is left out, for symmetric A with ‖A‖₂ ≤ gain < 1."""
-    total, term = source.copy(), source
+    total, term, rest = source.copy(), source, np.inf
     for _ in range(MOST_TERMS):
         term = operator(term)
         total += term

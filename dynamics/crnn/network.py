@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from dynamics.activations import firing_probability, leaky_trace
 from dynamics.crnn.architecture import Architecture, Conv
+from dynamics.crnn.fire import probabilities, random_words, spikes
 from dynamics.crnn.readout import answers, cost_slope
 from dynamics.crnn.wiring import Wiring, drive, input_drive, scratch_for, squared, wire
 from dynamics.kernel import kernel
@@ -84,8 +85,18 @@ def relax(
     """
     units, last = state.shape[0], wiring.layers[-1].start_above
     scratch = scratch_for(wiring)
-    field, noise, input_noise = np.empty_like(state), np.empty(units), np.empty(trace.shape[0])
+    field, chances, pulses = np.empty_like(state), np.empty_like(state), np.empty_like(state)
+    bits, noise, input_noise = (
+        np.empty(units, np.int32),
+        np.empty(4 * ((units + 3) // 4), np.uint32),
+        np.empty(trace.shape[0]),
+    )
     slope, error = np.empty_like(state), np.empty_like(readout_bias)
+    values = chances
+    if statistic == 0:
+        values = state
+    elif statistic == 1:
+        values = pulses
     average[:] = 0.0
     input_average[:] = 0.0
     for step in range(first, first + steps):
@@ -98,25 +109,19 @@ def relax(
             cost_slope(state[last:], readout, readout_bias, target, error, slope)
             for unit in range(units - last):
                 field[last + unit] -= nudging * slope[unit]
+        probabilities(field, temperature, bits, chances)
         if spiking:
-            uniforms(seed, stream, step, replica, noise)
-        counted = step >= first + steps - window
-        if counted:
+            random_words(seed, stream, step, replica, noise)
+            spikes(noise, chances, pulses)
+        else:
+            pulses[:] = chances
+        for unit in range(units):
+            state[unit] = leaky_trace(state[unit], pulses[unit], leak[unit])
+        if step >= first + steps - window:
             for unit in range(trace.shape[0]):
                 input_average[unit] += trace[unit] / window
-        for unit in range(units):
-            probability = firing_probability(field[unit], temperature[unit])
-            pulse = probability
-            if spiking:
-                pulse = state.dtype.type(1.0 if noise[unit] < probability else 0.0)
-            state[unit] = leaky_trace(state[unit], pulse, leak[unit])
-            if counted:
-                value = state[unit]
-                if statistic == 1:
-                    value = pulse
-                elif statistic == 2:
-                    value = probability
-                average[unit] += value / window
+            for unit in range(units):
+                average[unit] += values[unit] / window
 
 
 @kernel(parallel=True)

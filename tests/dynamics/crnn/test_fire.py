@@ -1,0 +1,75 @@
+"""Firing in vectors is firing unit by unit: the same words, and the same probabilities to the stated error."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dynamics.activations import firing_probability
+from dynamics.crnn.fire import probabilities, random_words, spikes
+from dynamics.philox import uniforms
+
+pytestmark = pytest.mark.exact
+
+
+def chances_of(field, temperature):
+    chances = np.empty_like(field)
+    probabilities(field, temperature, np.empty(len(field), np.int32), chances)
+    return chances
+
+
+def reference(scaled):
+    return np.array([firing_probability(float(value), 1.0) for value in scaled])
+
+
+def test_float32_probabilities_are_within_2e_minus_7_of_themselves():
+    field = np.concatenate(
+        [np.linspace(-21.7, 30.0, 4001), np.geomspace(1e-20, 20, 200), -np.geomspace(1e-20, 20, 200)]
+    )
+    field = field.astype(np.float32)
+    temperature = np.full_like(field, 0.25)
+    wanted = reference(field.astype(np.float64) / 0.25)
+    assert np.max(np.abs(chances_of(field, temperature) - wanted) / wanted) < 2e-7
+    assert chances_of(np.zeros(1, np.float32), np.ones(1, np.float32))[0] == 0.5
+
+
+def test_the_least_float32_probability_is_that_of_minus_87_and_the_largest_is_1():
+    field = np.array([-1e30, -1000.0, -87.0, 1000.0, 1e30], np.float32)
+    chances = chances_of(field, np.ones_like(field))
+    assert np.array_equal(chances[:3], np.repeat(chances[2], 3))
+    assert 1.6e-38 < chances[2] < 1.7e-38
+    assert np.array_equal(chances[3:], [1.0, 1.0])
+
+
+def test_each_unit_has_its_own_temperature_and_the_places_do_not_matter():
+    generator = np.random.default_rng(0)
+    field, temperature = (
+        generator.normal(size=103).astype(np.float32),
+        generator.uniform(0.1, 2, 103).astype(np.float32),
+    )
+    chances = chances_of(field, temperature)
+    np.testing.assert_allclose(chances, reference(field / temperature), rtol=2e-7, atol=0)
+    single = [chances_of(field[k : k + 1], temperature[k : k + 1])[0] for k in range(103)]
+    assert np.array_equal(chances, single)
+
+
+def test_float64_probabilities_are_those_of_firing_probability_to_the_bit():
+    field, temperature = np.linspace(-900.0, 900.0, 333), np.linspace(0.1, 2.0, 333)
+    wanted = [firing_probability(h, t) for h, t in zip(field, temperature, strict=True)]
+    assert np.array_equal(chances_of(field, temperature), wanted)
+
+
+@given(
+    key=st.tuples(st.integers(0, 2**63 - 1), st.integers(0, 2**16), st.integers(0, 2**31), st.integers(0, 2**31)),
+    units=st.integers(1, 90), dtype=st.sampled_from([np.float32, np.float64]),
+)  # fmt: skip
+def test_words_are_those_of_the_uniforms_and_spikes_are_their_comparison(key, units, dtype):
+    drawn, noise = np.empty(4 * (-(-units // 4)), np.uint32), np.empty(units)
+    random_words(*key, drawn)
+    uniforms(*key, noise)
+    assert np.array_equal((drawn[:units] + 0.5) / 2.0**32, noise)
+    chances, pulses = np.linspace(0, 1, units).astype(dtype), np.empty(units, dtype)
+    spikes(drawn, chances, pulses)
+    assert np.array_equal(pulses, noise < chances)

@@ -20,6 +20,7 @@ import numpy as np
 from scipy.sparse.linalg import LinearOperator, eigsh
 
 from dynamics.crnn.network import Network, Spiking, drive_images
+from dynamics.crnn.wiring import magnitudes, squared
 from meanfield.equations import SUP_CURVATURE, activity_variance
 from meanfield.model import FloatArray
 
@@ -125,11 +126,7 @@ class Drives:
         self.temperatures = self.network.per_unit(network.temperature)
         self.leaks = self.network.per_unit(network.leak)
         wiring = self.network.wiring
-        self._wirings = {
-            "signed": wiring,
-            "absolute": wiring._replace(rising=np.abs(wiring.rising)),
-            "squared": wiring._replace(rising=wiring.rising**2),
-        }
+        self._wirings = {"signed": wiring, "absolute": magnitudes(wiring), "squared": squared(wiring)}
 
     @property
     def size(self) -> int:
@@ -154,12 +151,16 @@ class Drives:
 
 
 def spectral_radius(operator: Operator, size: int, *, steps: int = POWER_STEPS) -> Bracket:
-    """The bracket of Collatz and Wielandt for a matrix without negative entries, tightened by power iteration."""
+    """The bracket of Collatz and Wielandt for a symmetric matrix without negative entries, tightened by power iteration.
+
+    The quotient xᵀBx/xᵀx is a lower end too, where units without couplings make min_i (Bx)_i/x_i vanish.
+    """
     vector, low, high = np.ones(size), 0.0, np.inf
     for _ in range(steps):
         image = operator(vector)
         ratios = image / vector
-        low, high = max(low, float(ratios.min())), min(high, float(ratios.max()))
+        quotient = float(vector @ image) / float(vector @ vector)
+        low, high = max(low, float(ratios.min()), quotient), min(high, float(ratios.max()))
         if high - low <= 1e-9 * high:
             break
         # the shift keeps layers from taking turns and every entry positive

@@ -1,6 +1,6 @@
 """The weights as the kernels read them: every layer a strided convolution of images with their channels last.
 
-Main results: Wiring, wire, squared, scratch_for, input_drive, drive, accumulate, accumulate_images, unpack.
+Main results: Wiring, wire, squared, magnitudes, scratch_for, input_drive, drive, accumulate, accumulate_images, unpack.
 
 Average pooling after a convolution is one convolution: its kernel is w summed over the windows, Σ_{a,b<pool} w[i − a·stride,
 j − b·stride]/pool², its stride stride·pool; truncated windows stay truncated. A dense layer is a convolution of a 1 × 1 image
@@ -19,6 +19,7 @@ The plain forms that the tests compare with are those of dynamics.crnn.convoluti
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -107,10 +108,20 @@ def wire(architecture: Architecture, weights: Array, dtype: DTypeLike) -> Wiring
 
 def squared(wiring: Wiring) -> Wiring:
     """The wiring with every entry of every kernel squared, pooled ones after pooling: drives of variances."""
-    return wiring._replace(
-        rising=_aligned_together([wiring.rising**2], wiring.rising.dtype),
-        falling=_aligned_together([wiring.falling**2], wiring.falling.dtype),
+    return _entrywise(wiring, np.square)
+
+
+def magnitudes(wiring: Wiring) -> Wiring:
+    """The wiring with the absolute value of every entry of every kernel, pooled ones after pooling: drives by |J|."""
+    return _entrywise(wiring, np.abs)
+
+
+def _entrywise(wiring: Wiring, function: Callable[[Array], Array]) -> Wiring:
+    """Both ways at once: a wiring that differs up and down has no symmetric J."""
+    rising, falling = (
+        _aligned_together([function(panels)], panels.dtype) for panels in (wiring.rising, wiring.falling)
     )
+    return wiring._replace(rising=rising, falling=falling)
 
 
 def _panels(matrices: Array, wide: int) -> Array:

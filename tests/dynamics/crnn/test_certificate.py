@@ -52,6 +52,17 @@ def test_gains_and_radii_are_those_of_the_dense_twin(architecture, seed, scale):
 
 
 @pytest.mark.exact
+@settings(max_examples=25)
+@given(architectures(), st.integers(0, 2**16))
+def test_drives_are_products_with_the_twins_matrices_both_up_and_down(architecture, seed):
+    net = stacks.network(architecture, seed)
+    drives, couplings = Drives(net), net.couplings
+    vectors = np.random.default_rng(seed).normal(size=(3, architecture.units))
+    for kind, matrix in (("signed", couplings), ("absolute", np.abs(couplings)), ("squared", couplings**2)):
+        np.testing.assert_allclose(drives.apply(kind, vectors), vectors @ matrix, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.exact
 @settings(max_examples=10)
 @given(st.integers(0, 2**16))
 def test_linear_noise_is_the_lyapunov_equations_for_leaks_and_temperatures_of_each_layer(seed):
@@ -94,7 +105,13 @@ def test_the_bracket_knows_disconnected_and_silent_parts():
     matrix[0, 1] = matrix[1, 0] = 2.0
     matrix[2, 3] = matrix[3, 2] = 0.5
     found = spectral_radius(lambda v: matrix @ v, 5)
-    assert found.low <= 2.0 <= found.high
+    assert found.low <= 2.0 * (1 + 1e-12)
+    assert found.high >= 2.0 * (1 - 1e-12)
+    matrix[2, 3] = matrix[3, 2] = 0.0
+    found = spectral_radius(lambda v: matrix @ v, 5)
+    # silent units must not hide that the rest is beyond the limit
+    assert found.below(1.0) == "fails"
+    assert (found.low, found.high) == (pytest.approx(2.0), pytest.approx(2.0))
     assert spectral_radius(lambda v: 0.0 * v, 3) == Bracket(0.0, 0.0)
 
 

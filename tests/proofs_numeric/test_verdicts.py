@@ -8,6 +8,7 @@ from scipy.stats import beta
 from scipy.stats import t as student
 
 from proofs_numeric.verdicts import (
+    FALSE_ALARMS,
     Bracket,
     average_interval,
     decide_below,
@@ -224,3 +225,7 @@ def test_a_limit_is_given_up_to_its_last_changes():
 def test_a_limit_needs_five_ratios():
     with pytest.raises(ValueError, match="a limit needs at least 5 ratios, got 4"):
         limit_miss([1.0, 1.0, 1.0, 1.0], 1.0)
+
+
+def test_a_run_may_raise_one_false_alarm_in_a_thousand_million():
+    assert FALSE_ALARMS == 1e-9

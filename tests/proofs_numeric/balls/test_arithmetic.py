@@ -10,6 +10,7 @@ from flint import arb, ctx
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proofs_numeric.balls import arithmetic
 from proofs_numeric.balls.arithmetic import (
     Undecided,
     array_of,
@@ -160,3 +161,15 @@ def test_eigenvalues_of_inexact_and_clustered_matrices_are_enclosed(bits: int, s
         dense = dense + dense.T
         np.testing.assert_allclose(floats(spectrum(exact(dense))), np.linalg.eigvalsh(dense), atol=1e-13)
         assert radius(spectrum(exact(dense))) < 2.0 ** (20 - bits)
+
+
+@pytest.mark.parametrize(
+    ("first", "off", "second"), [(1.0, 0.5, 2.0), (2.0, 0.5, 1.0), (1.0, -3.0, 1.0), (-1.0, 2.0, 5.0)]
+)
+def test_a_rotation_is_one_and_makes_its_matrix_diagonal(first, off, second):
+    with precision(128):
+        turn = arithmetic._rotation(arb(first), arb(off), arb(second))
+        matrix = array_of([arb(first), arb(off), arb(off), arb(second)], (2, 2))
+        rotated, unit = floats(turn.T @ matrix @ turn), floats(turn.T @ turn)
+    np.testing.assert_allclose([rotated[0, 1], rotated[1, 0]], 0.0, atol=1e-15)
+    np.testing.assert_allclose(unit, np.eye(2), atol=1e-15)

@@ -64,6 +64,7 @@ def test_fields_energies_and_free_energies_agree_with_the_model(model: Model) ->
 def test_product_laws_have_the_means_and_no_covariance() -> None:
     means = exact([0.1, 0.0, 0.75])
     law = models.product_law(means)
+    assert law.log_partition == 0
     assert all(ball.contains(m) for ball, m in zip(law.mean, means, strict=True))
     off = law.covariance[~np.eye(3, dtype=bool)]
     assert all(ball.contains(0) for ball in off)

@@ -16,7 +16,17 @@ from dynamics.crnn.convolution import (
     convolve,
     convolve_transposed,
 )
-from dynamics.crnn.wiring import accumulate, accumulate_images, drive, input_drive, scratch_for, unpack, wire
+from dynamics.crnn.wiring import (
+    accumulate,
+    accumulate_images,
+    drive,
+    input_drive,
+    magnitudes,
+    scratch_for,
+    squared,
+    unpack,
+    wire,
+)
 
 pytestmark = pytest.mark.exact
 
@@ -151,6 +161,23 @@ def test_the_couplings_are_symmetric_so_that_what_rises_is_adjoint_to_what_falls
     drive(first, wiring, scratch, fields[0])
     drive(second, wiring, scratch, fields[1])
     assert second @ fields[0] == first @ fields[1]
+
+
+@settings(deadline=None)
+@given(architecture=architectures(pooling=("average",)), seed=st.integers(0, 2**31 - 1))
+def test_magnitudes_and_squares_are_of_the_couplings_both_ways(architecture, seed):
+    generator = np.random.default_rng(seed)
+    wiring = wire(architecture, whole(generator, architecture.weights), np.float64)
+    scratch, units = scratch_for(wiring), architecture.units
+    states = [np.zeros(units), np.zeros(units)]
+    first, second = generator.integers(units, size=2)
+    states[0][first] = states[1][second] = 1.0
+    for function, changed in ((np.abs, magnitudes(wiring)), (np.square, squared(wiring))):
+        for state in states:
+            fields = np.zeros((2, units))
+            drive(state, wiring, scratch, fields[0])
+            drive(state, changed, scratch, fields[1])
+            assert np.array_equal(fields[1], function(fields[0]))
 
 
 def test_drives_add_to_what_the_field_holds_and_scratch_carries_nothing_over():

@@ -43,7 +43,7 @@ def unroll(
     for step in range(steps):
         field[:] = constant
         if frames.shape[0] > 0:
-            input_trace(frames, step, hold, input_leak, coded, seed, stream, replica, input_noise, trace)
+            input_trace(frames, step, hold, input_leak, coded, seed, replica, input_noise, trace)
             inputs[step] = trace
             input_drive(trace, wiring, scratch, field)
         drive(states[step], wiring, scratch, field)

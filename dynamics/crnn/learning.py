@@ -90,6 +90,7 @@ def _two_phases(
     """A free phase, then two from its state: nudged by ±β, or by one sign and not at all.
 
     Coupled phases read one stream, hence one noise; warm-started ones have each its own; independent ones a free phase each.
+    The input, if coded into spikes, is the same in all of them: it has no slope.
     """
     free = first = second = None
     statistic, apart = "traces", False

@@ -30,7 +30,7 @@ from meanfield.solve import ConvergenceError
 
 # Noise of inference; the streams of learning are philox's own.
 STREAM_INFERENCE = 16
-# The input's own spikes use the stream of the phase that they drive, and this much more.
+# The input's own spikes: all phases see the same, whatever noise their units have.
 STREAM_INPUT = 32
 
 STATISTICS = ("traces", "spikes", "probabilities")
@@ -52,7 +52,8 @@ class Frames(NamedTuple):
     """An input that changes: frames (B, F, inputs) in [0, 1], each held for `hold` steps, the last one to the end.
 
     The input is a trace of its own, x ← (1−ε)x + ε·(frame, or a spike with that probability where `coded`), from 0: leak ε = 1
-    hands the frames on as they are. A static image coded into spikes is one frame.
+    hands the frames on as they are. A static image coded into spikes is one frame;
+    a phase without spikes takes the probabilities.
     """
 
     frames: Array
@@ -62,11 +63,11 @@ class Frames(NamedTuple):
 
 
 @kernel()
-def input_trace(frames, step, hold, leak, coded, seed, stream, replica, noise, trace):
+def input_trace(frames, step, hold, leak, coded, seed, replica, noise, trace):
     """Move the input's trace (inputs,) by one step; frames (F, inputs)."""
     frame = frames[min(step // hold, frames.shape[0] - 1)]
     if coded:
-        uniforms(seed, stream + STREAM_INPUT, step, replica, noise)
+        uniforms(seed, STREAM_INPUT, step, replica, noise)
     for unit in range(trace.shape[0]):
         value = frame[unit]
         if coded:
@@ -102,7 +103,7 @@ def relax(
     for step in range(first, first + steps):
         field[:] = constant
         if frames.shape[0] > 0:
-            input_trace(frames, step, hold, input_leak, coded, seed, stream, replica, input_noise, trace)
+            input_trace(frames, step, hold, input_leak, coded, seed, replica, input_noise, trace)
             input_drive(trace, wiring, scratch, field)
         drive(state, wiring, scratch, field)
         if nudging != 0.0:

@@ -12,8 +12,9 @@ from dynamics.crnn.architecture import Architecture, Conv, Dense
 from dynamics.crnn.bptt import backpropagate
 from dynamics.crnn.config import Backpropagation, Continual, Deterministic, Implicit, Stochastic
 from dynamics.crnn.learning import Response, estimate, gradient, random_signs, respond
-from dynamics.crnn.network import Frames, Network
+from dynamics.crnn.network import STREAM_INPUT, Frames, Network
 from dynamics.crnn.wiring import accumulate_images, unpack
+from dynamics.philox import uniforms
 from meanfield import QuadraticCost, implicit_gradient
 from tests.dynamics.crnn import stacks
 from tests.dynamics.crnn.stacks import architectures
@@ -282,3 +283,22 @@ def test_what_a_rule_cannot_do_is_said():
         respond(Backpropagation(steps=2, window=1), net, images, targets, seed=0, replicas=np.arange(3))
     with pytest.raises(ValueError, match="needs a fixed point, which a changing input has not"):
         respond(EXACT, net, Frames(images[:, None]), targets, seed=0, replicas=np.arange(3))
+
+
+@pytest.mark.exact
+@pytest.mark.parametrize("phases", ["coupled", "warm-started", "independent"])
+def test_coded_inputs_are_the_same_in_both_phases_so_that_the_update_is_the_difference_of_products(phases):
+    net = stacks.network(Architecture.dense(4, 3, 2), 1)
+    images, targets = stacks.batch(net, 1)
+    rule = Stochastic(nudging=0.5, steps_free=6, steps_nudged=5, window=1, estimator="traces", phases=phases)
+    found = respond(rule, net, Frames(images[:, None], leak=0.5, coded=True), targets, seed=3, replicas=np.arange(3))
+    trace, noise = np.zeros((3, 4)), np.empty(4)
+    for step in range(11):
+        for image in range(3):
+            uniforms(3, STREAM_INPUT, step, image, noise)
+            trace[image] = 0.5 * trace[image] + 0.5 * (noise < images[image])
+    np.testing.assert_allclose(found.input, trace, rtol=1e-14)
+    lower = net.architecture.arrays(np.concatenate([gradient(net, found)[0]]))[0]
+    phases_apart = [found.mean + sign * 0.5 * found.slope for sign in (1, -1)]
+    products = [trace.T @ one[:, :3] for one in phases_apart]
+    np.testing.assert_allclose(lower, -(products[0] - products[1]) / (2 * 0.5) / 3, atol=1e-14)

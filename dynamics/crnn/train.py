@@ -271,9 +271,10 @@ def _refuse_divergence(architecture: Architecture, weights: Array, bias: Array, 
         if not (np.isfinite(own).all() and np.isfinite(own_bias).all()):
             last = number == len(architecture.layers)
             name = "the readout" if last else f"layer {number + 1}"
+            kept = f"; the checkpoint after epoch {epoch} is kept" if epoch else ""
             raise Divergence(
                 f"the weights of {name} are no longer finite after update {batch + 1} of epoch {epoch + 1}: lower "
-                f"training.rates ({number + 1}. value) or network.scales; the checkpoint of the epoch before is kept"
+                f"training.rates ({number + 1}. value) or network.scales{kept}"
             )
 
 

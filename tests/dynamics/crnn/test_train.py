@@ -1,6 +1,6 @@
 """A run that was split, or ran on other threads, is the unbroken run bit by bit."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import msgspec
@@ -183,9 +183,16 @@ def test_a_silent_or_saturated_layer_is_named(tmp_path):
 def test_weights_that_are_no_numbers_stop_the_run_with_the_layer_and_the_remedy(tmp_path):
     (run,) = prepare(tiny("training.rates=[3e38, 3e38]", "network.dtype=float32", "training.batch=10"), tmp_path)
     with pytest.raises(
-        Divergence, match=r"the weights of layer \d are no longer finite after update \d+ of epoch \d: lower training"
-    ):
+        Divergence, match=r"the weights of layer \d are no longer finite after update \d+ of epoch 1: lower training"
+    ) as caught:
         train(run, lambda now: None)
+    # none was written yet
+    assert "checkpoint" not in str(caught.value)
+    later = replace(
+        run.state, train_cost=np.ones(1), batch=np.array(3), weights=np.full_like(run.state.weights, np.nan)
+    )
+    with pytest.raises(Divergence, match=r"after update 4 of epoch 2: .*; the checkpoint after epoch 1 is kept$"):
+        update(run, later)
 
 
 @pytest.mark.exact

@@ -121,6 +121,19 @@ def test_the_four_digits_experiments_differ_in_their_rule_and_its_rates_alone():
     assert len(shared) == 1
 
 
+@pytest.mark.parametrize("family", ["fashion", "saccades"])
+def test_experiments_of_a_family_differ_in_their_rule_alone_and_fit_their_images(family):
+    """What the rules share is equal, and the layers take the data set's images."""
+    experiments = [load(path) for path in sorted((ROOT / "experiments").glob(f"{family}_*.toml"))]
+    assert len(experiments) > 1
+    names = [experiment.name for experiment in experiments]
+    assert names == sorted(path.stem for path in (ROOT / "experiments").glob(f"{family}_*.toml"))
+    shared = {fingerprint(msgspec.structs.replace(one, name="", rule=experiments[0].rule)) for one in experiments}
+    assert len(shared) == 1
+    shape = (2, 28, 28) if family == "saccades" else (1, 28, 28)
+    assert experiments[0].architecture(shape, 10).shapes == ((16, 14, 14), (32, 7, 7))
+
+
 def test_recorded_results_belong_to_their_experiments():
     for path in EXPERIMENTS:
         experiment = load(path)

@@ -19,6 +19,7 @@ from proofs_numeric.claims import (
     trace_nudging,
     tracking,
     trained,
+    trained_gradients,
     variance,
 )
 
@@ -41,5 +42,6 @@ __all__ = [
     "trace_nudging",
     "tracking",
     "trained",
+    "trained_gradients",
     "variance",
 ]

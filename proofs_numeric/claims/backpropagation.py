@@ -77,7 +77,7 @@ def _step_by_step(
     return np.array(pairs), np.array(units)
 
 
-def _rounding(
+def relaxation_rounding(
     model: Model, mean: FloatArray, leaks: FloatArray, steps: int, strength: float
 ) -> tuple[FloatArray, FloatArray]:
     """What floating point may add, by the recursions that it obeys: to T∂_βs(n), and to the state s(n) itself, (N,) each.
@@ -149,7 +149,7 @@ def equilibrium_propagation_is_backpropagation(
             )
             unrolled = unrolled._replace(fields=state_errors / model.temperature)
         pairs, units = _step_by_step(model, path, unrolled, shift=int(mutation == "one step later"))
-        error, drift = _rounding(model, mean, leaks, steps, strength)
+        error, drift = relaxation_rounding(model, mean, leaks, steps, strength)
         measured += [np.abs(pairs).max(axis=0), np.abs(units).max(axis=0)]
         bound += [np.zeros_like(pairs[0]), np.zeros_like(units[0])]
         rounding += [error[:, None] + error, error]

@@ -10,6 +10,7 @@ NAMES = (
     "across_the_transition",
     "mean_field_error",
     "gradient_variance",
+    "gradient_quality",
     "nudging_bias",
     "optimal_nudging",
     "free_energy_descent",

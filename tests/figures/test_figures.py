@@ -16,6 +16,7 @@ from figures import (
     NAMES,
     digits_learning,
     free_energy_descent,
+    gradient_quality,
     gradient_variance,
     page,
 )
@@ -32,6 +33,10 @@ TINY = {
     "mean_field_error": {"sizes": (4, 8, 12), "instances": 3, "size": 6, "temperatures": (0.3, 1.0, 2.0, 8.0, 16.0, 32.0)},
     "nudging_bias": {"size": 4, "shares": (0.05, 0.3, 0.9), "instances": 4},
     "gradient_variance": {"size": 5, "nudgings": (0.05, 0.1, 0.5), "leaks": (0.1, 0.4), "samples": 256},
+    "gradient_quality": {
+        "images": 4, "repeats": 4, "reference_steps": 40, "temperatures": (0.7, 1.4), "gains": (0.7, 1.4), "leaks": (0.5, 1.0),
+        "nudgings": (0.1, 1.0), "samples": (1, 2),
+    },
     "optimal_nudging": {"nudgings": 9, "steps": 12, "sizes": (4, 6), "replicas": 128},
     "free_energy_descent": {"size": 8, "steps": 15, "grid": 9},
     "holomorphic_aliasing": {"size": 5, "nudgings": 9},
@@ -216,6 +221,24 @@ def test_coupled_phases_have_less_variance_and_stay_under_c8(computed):
     for row in computed("gradient_variance")["rows"]:
         assert row["coupled"]["high"] < row["independent"]["low"]
         assert row["coupled"]["low"] <= row["bound"]
+
+
+@pytest.mark.statistical
+def test_coupling_and_probabilities_lower_the_noise_of_a_networks_gradient(computed):
+    for panel in computed("gradient_quality")["panels"]:
+        small = panel["nudgings"][0]["variants"]
+        for name in computed("gradient_quality")["layers"]:
+            independent, traces, chances = (
+                small[variant][name]["noise"]["value"] for variant in ("independent", "traces", "probabilities")
+            )
+            assert chances < traces < independent
+            # one estimate's squared error is bias and noise, to rounding
+            assert panel["samples"][name][0]["value"] == pytest.approx(panel["samples"][name][0]["expected"])
+
+
+def test_quality_of_a_run_is_read_from_its_folder(tmp_path):
+    with pytest.raises(ValueError, match=r"holds no weights\.npz"):
+        gradient_quality.compute(run=tmp_path)
 
 
 @pytest.mark.exact

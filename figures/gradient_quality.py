@@ -270,13 +270,13 @@ def draw(data: dict[str, Any]) -> Figure:
     with page.style():
         figure, (budget, many, leak, *nudged, together, cold, gain) = page.page(3, 3, height=7.6)
         _draw_budget(budget, nets, names)
+        counts = [row["samples"] for row in nets["trained"]["samples"][last]]
+        leaks = [row["leak"] for row in nets["trained"]["leaks"]]
         for net, name, look, line in _series(nets, names):
             rows = nets[net]["samples"][name]
-            counts = [row["samples"] for row in rows]
             page.points(many, counts, rows, **look)
             many.plot(counts, [row["expected"] for row in rows], **line)
             rows = nets[net]["leaks"]
-            leaks = [row["leak"] for row in rows]
             page.points(leak, leaks, [row["layers"][name]["noise"] for row in rows], **look)
             bias = np.array([row["layers"][name]["bias"]["value"] for row in rows])
             # below zero by chance: too small to be seen in the noise
@@ -369,8 +369,8 @@ def _draw_nudgings(axis: Axes, nets: dict[str, Any], name: str, key: str) -> Non
 
 def _draw_cosines(axis: Axes, nets: dict[str, Any], names: list[str], key: str) -> None:
     """Spikes as points, deterministic EP as lines."""
+    x = [row["factor"] for row in nets["trained"][key]]
     for net, name, look, line in _series(nets, names):
-        x = np.array([row["factor"] for row in nets[net][key]])
         rows = [row["layers"][name] for row in nets[net][key]]
         axis.plot(x, [row["deterministic_cosine"] for row in rows], **line)
         _cosines(axis, x, [row["cosine"] for row in rows], **look)

@@ -84,7 +84,8 @@ def quality(estimates: Array, reference: Array) -> Quality:
         )
     ]
     reach = _student(len(cosines)) * float(cosines.std(ddof=1) / np.sqrt(len(cosines)))
-    return Quality(*found, _around(float(cosines.mean()), reach))
+    cosine, bias, amplitude, noise = found
+    return Quality(cosine, bias, amplitude, noise, _around(float(cosines.mean()), reach))
 
 
 def _jackknife(statistic: Callable[[Moments], float], gram: FloatArray, along: FloatArray) -> Estimate:

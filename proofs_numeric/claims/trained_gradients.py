@@ -233,10 +233,8 @@ def _upwards(instance: Instance, mean: FloatArray, slope: FloatArray) -> FloatAr
 def _scaling(instance: Instance, seed: int, mutation: str | None) -> Numbers:
     """a·ĝ(aθ, aT, aβ) − ĝ(θ, T, β) for a power of two, deterministic and spiking: the same to the last bit."""
     network, factor = instance.network, 2.0 ** (1 + seed % 3)
-    scaled = replace(
-        network, weights=factor * network.weights, bias=factor * network.bias, temperature=factor * network.temperature,
-        threshold=factor * network.threshold,
-    )  # fmt: skip
+    moved = ("weights", "bias", "temperature", "threshold")
+    scaled = replace(network, **{name: factor * getattr(network, name) for name in moved})
     nudged = 1.0 if mutation == "temperature and weights scaled, the nudging not" else factor
     gaps = []
     for rule in _rules(instance):
@@ -246,7 +244,7 @@ def _scaling(instance: Instance, seed: int, mutation: str | None) -> Numbers:
             for one, net in ((rule, network), (told, scaled))
         ]
         gaps.append(np.abs(factor * ends[1].weights - ends[0].weights).max())
-    return _identity(np.array(gaps) * network.temperature, 0.0)
+    return _identity(np.array(gaps) * instance.models[0].temperature, 0.0)
 
 
 def _rules(instance: Instance) -> tuple[Deterministic, Stochastic]:

@@ -5,6 +5,7 @@ Exit codes: 0 fine, 1 a run or check failed, 2 usage or bad input. Results go to
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -204,7 +205,7 @@ def certify(
 
 @data.command(name="list")
 def list_data(*, data_dir: Path | None = None) -> int:
-    """Name the data sets, one a line, with size and split, or how to get them.
+    """Name the data sets, one a line, with size and split, or how to get them; exit code 1 if one that is here is damaged.
 
     Parameters
     ----------
@@ -213,15 +214,16 @@ def list_data(*, data_dir: Path | None = None) -> int:
     """
     from dynamics.datasets import NAMES, describe
 
-    if data_dir is not None and not data_dir.is_dir():
+    if data_dir is not None and not os.path.isdir(data_dir):
         return _refuse(f"--data-dir must be a folder, got {data_dir}")
-    try:
-        for name in NAMES:
+    code = 0
+    for name in NAMES:
+        try:
             print(describe(name, data_dir))
-    except ValueError as error:
-        print(f"stochep: {error}", file=sys.stderr)
-        return FAILED
-    return 0
+        except ValueError as error:
+            print(f"{name}: {error}")
+            code = FAILED
+    return code
 
 
 @data.command
@@ -235,7 +237,7 @@ def check(*, data_dir: Path | None = None) -> int:
     """
     from dynamics.datasets import NAMES, Missing, load
 
-    if data_dir is not None and not data_dir.is_dir():
+    if data_dir is not None and not os.path.isdir(data_dir):
         return _refuse(f"--data-dir must be a folder, got {data_dir}")
     code = 0
     for name in NAMES:

@@ -138,10 +138,11 @@ def test_a_run_that_fails_is_exit_code_1_with_its_reason(tmp_path, capsys):
 
 def test_data_is_listed_and_checked(capsys, monkeypatch):
     assert stochep.run(["data", "list"]) == 0
-    listed = "digits: 1,797 images of 64 pixels, 10 classes, split 1,077 / 180 / 540, in scikit-learn\n"
+    listed = "digits: 1,797 images of 64 pixels, 10 classes, split 1,077 / 180 / 540, handwritten, in scikit-learn\n"
     lines = capsys.readouterr().out.splitlines(keepends=True)
     assert lines[0] == listed
     assert [line.split(":")[0] for line in lines] == list(NAMES)
+    assert stochep.run(["data", "list", "--data-dir", "x" * 300]) == 2
     assert stochep.run(["data", "list", "--data-dir", "/nowhere"]) == 2
     assert "--data-dir must be a folder, got /nowhere" in capsys.readouterr().err
     assert stochep.run(["data", "check"]) == 0
@@ -149,3 +150,6 @@ def test_data_is_listed_and_checked(capsys, monkeypatch):
     monkeypatch.setattr("dynamics.datasets.digits.FINGERPRINT", "0" * 64)
     assert stochep.run(["data", "check"]) == 1
     assert "expected" in capsys.readouterr().out
+    # the others are named all the same
+    assert stochep.run(["data", "list"]) == 1
+    assert [line.split(":")[0] for line in capsys.readouterr().out.splitlines()] == list(NAMES)

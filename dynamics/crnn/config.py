@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from dynamics.crnn.architecture import Architecture, Conv, Dense
-from dynamics.datasets import NAMES, STREAMS
+from dynamics.datasets import NAMES, STREAMS, Motion
 
 Count = Annotated[int, Meta(ge=1)]
 Seed = Annotated[int, Meta(ge=0, lt=2**32)]
@@ -30,13 +30,25 @@ class Table(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A TOML table; every key without a default is required."""
 
 
+class MotionTable(Table, frozen=True):
+    """How saccades move the images: frames, amplitude in pixels, contrast of an event (`datasets.saccades`)."""
+
+    frames: Count = Motion().frames
+    amplitude: Annotated[float, Meta(gt=0, le=28)] = Motion().amplitude
+    contrast: Positive = Motion().contrast
+
+
 class DataTable(Table, frozen=True):
-    """Which images, the seed of the split, and how many train and validate; None takes what the data set has."""
+    """Which images, the seed of the split, and how many train and validate; None takes what the data set has.
+
+    motion: of the saccades alone; where it is left out it is not recorded either, and its defaults hold.
+    """
 
     name: Literal[NAMES]  # type: ignore[valid-type]
     split_seed: Seed
     train_images: Count | None = None
     validation_images: Count | None = None
+    motion: MotionTable | msgspec.UnsetType = msgspec.UNSET
 
 
 class ConvTable(Table, frozen=True, tag_field="kind", tag="conv"):
@@ -291,10 +303,10 @@ def _sentence(message: str, raw: dict[str, Any]) -> str:
 
 def _nearest(key: str) -> str:
     tables = [
-        ("", Experiment), ("data.", DataTable), ("network.", NetworkTable), ("network.layers.", ConvTable),
-        ("network.layers.", DenseTable), *(("rule.", rule) for rule in get_args(Rule)), ("training.", TrainingTable),
-        ("training.optimiser.", SgdTable), ("training.optimiser.", AdamTable), ("inference.", InferenceTable),
-        ("input.", InputTable),
+        ("", Experiment), ("data.", DataTable), ("data.motion.", MotionTable), ("network.", NetworkTable),
+        ("network.layers.", ConvTable), ("network.layers.", DenseTable), *(("rule.", rule) for rule in get_args(Rule)),
+        ("training.", TrainingTable), ("training.optimiser.", SgdTable), ("training.optimiser.", AdamTable),
+        ("inference.", InferenceTable), ("input.", InputTable),
     ]  # fmt: skip
     known = {name: prefix + name for prefix, table in tables for name in table.__struct_fields__}
     close = difflib.get_close_matches(key, sorted(known), n=1)

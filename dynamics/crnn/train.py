@@ -28,7 +28,7 @@ from dynamics.crnn.config import Experiment, fingerprint
 from dynamics.crnn.learning import Estimate, estimate
 from dynamics.crnn.network import STREAM_INFERENCE, Array, Frames, Network, Spiking
 from dynamics.crnn.optimiser import Moments, descend, schedule
-from dynamics.datasets import Data, Images, load
+from dynamics.datasets import Data, Images, Motion, load
 from dynamics.provenance import make_writable, provenance, write_atomically, write_json
 
 CONFIDENCE = 0.95
@@ -159,7 +159,7 @@ def _runs(experiment: Experiment, out: Path, data_dir: Path | None) -> list[Run]
     table = experiment.data
     data = load(
         table.name, table.split_seed, train_images=table.train_images, validation_images=table.validation_images,
-        data_dir=data_dir,
+        motion=Motion(**msgspec.structs.asdict(table.motion)) if table.motion else None, data_dir=data_dir,
     )  # fmt: skip
     architecture = experiment.architecture(data.shape, data.classes)
     presentations = (experiment.training.epochs + 1) * data.total

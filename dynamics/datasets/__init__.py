@@ -1,6 +1,6 @@
 """The data sets that can be trained on, each split the same way: images in [0, 1], labels, and which is which.
 
-Main results: load, describe, Images, Data, NAMES, STREAMS, Missing.
+Main results: load, describe, Images, Data, Motion, NAMES, STREAMS, Missing.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from dynamics.datasets import cifar10, digits, dvs_gesture, fashion_mnist, idx, mnist, saccades
 from dynamics.datasets.files import Missing
+from dynamics.datasets.saccades import Motion
 
-__all__ = ["NAMES", "STREAMS", "Data", "Images", "Missing", "describe", "load"]
+__all__ = ["NAMES", "STREAMS", "Data", "Images", "Missing", "Motion", "describe", "load"]
 
 # held out of the files' training images, unless asked otherwise
 VALIDATION_IMAGES = 5_000
@@ -40,19 +41,21 @@ class Source(NamedTuple):
 _GESTURES = dvs_gesture.SIDE // dvs_gesture.FACTOR
 SOURCES = {
     "fashion_mnist": Source(
-        fashion_mnist.read, idx.SHAPE, idx.CLASSES, idx.LEVELS, "images of clothes", fashion_mnist.REMEDY
+        fashion_mnist.read, idx.SHAPE, idx.CLASSES, idx.LEVELS, "clothes (Xiao et al. 2017)", fashion_mnist.REMEDY
     ),
-    "mnist": Source(mnist.read, idx.SHAPE, idx.CLASSES, idx.LEVELS, "handwritten digits", mnist.REMEDY),
+    "mnist": Source(
+        mnist.read, idx.SHAPE, idx.CLASSES, idx.LEVELS, "handwritten digits (LeCun et al. 1998)", mnist.REMEDY
+    ),
     "cifar10": Source(
-        cifar10.read, cifar10.SHAPE, cifar10.CLASSES, cifar10.LEVELS, "colour images", cifar10.REMEDY
+        cifar10.read, cifar10.SHAPE, cifar10.CLASSES, cifar10.LEVELS, "colour images (Krizhevsky 2009)", cifar10.REMEDY
     ),
     "saccades": Source(
         fashion_mnist.read, (2, *idx.SHAPE[1:]), idx.CLASSES, idx.LEVELS,
-        f"streams of {saccades.FRAMES} frames of events, made of Fashion-MNIST by saccades", fashion_mnist.REMEDY,
+        f"streams of {Motion().frames} frames of events, made here of fashion_mnist by saccades", fashion_mnist.REMEDY,
     ),
     "dvs_gesture": Source(
         dvs_gesture.read, (2, _GESTURES, _GESTURES), dvs_gesture.CLASSES, 1,
-        f"streams of {dvs_gesture.FRAMES} frames of events of gestures", dvs_gesture.REMEDY,
+        f"streams of {dvs_gesture.FRAMES} frames of events of gestures (Amir et al. 2017)", dvs_gesture.REMEDY,
     ),
 }  # fmt: skip
 NAMES = ("digits", *SOURCES)
@@ -109,32 +112,37 @@ def load(
     *,
     train_images: int | None = None,
     validation_images: int | None = None,
+    motion: Motion | None = None,
     data_dir: Path | None = None,
 ) -> Data:
     """The data set `name`, its split drawn from `split_seed`; ValueError names what is not as expected.
 
     The digits are split in fixed proportions, every class in its own. Elsewhere test is the files' own, and of their
     training images, in a random order, the first validation_images (5,000) validate and the next train_images (all the
-    rest) train. The digits keep the first train_images of their training part. data_dir: a folder to look in first. Raises
-    Missing (a ValueError) that says how to get what is nowhere.
+    rest) train. The digits keep the first train_images of their training part. motion: of saccades alone, Motion() unless given.
+    data_dir: a folder to look in first. Raises Missing (a ValueError) that says how to get what is nowhere.
     """
     if name not in NAMES:
         raise ValueError(f"data.name must be one of {', '.join(NAMES)}, got {name!r}")
+    if motion is not None and name != "saccades":
+        raise ValueError(
+            f"data.motion is for data.name = 'saccades' alone, got {tuple(motion)} with {name!r}: leave it out"
+        )
     if name == "digits":
         return _digits(split_seed, train_images, validation_images)
     source = SOURCES[name]
     (raw, labels), (test_raw, test_labels) = source.read(data_dir)
     held = VALIDATION_IMAGES if validation_images is None else validation_images
     wanted = len(labels) - held if train_images is None else train_images
-    if wanted < 1 or held + wanted > len(labels):
+    if min(wanted, held) < 1 or held + wanted > len(labels):
         raise ValueError(
             f"{name} has {len(labels):,} training images: data.train_images and data.validation_images must share them, got "
-            f"{train_images} and {held:,}"
+            f"{train_images} and {held:,}, at least one each"
         )
     order = np.random.default_rng([split_seed, len(labels)]).permutation(len(labels))
     moved = None
     if name == "saccades":
-        moved = partial(saccades.frames, width=source.shape[2], seed=split_seed)
+        moved = partial(saccades.frames, width=source.shape[2], seed=split_seed, motion=motion or Motion())
 
     def part(images: NDArray[np.uint8], own: NDArray[np.uint8], chosen: NDArray[np.int64], first: int) -> Images:
         return Images(images[chosen], source.levels, own[chosen].astype(np.int64), chosen + first, moved)
@@ -157,8 +165,8 @@ def _digits(split_seed: int, train_images: int | None, validation_images: int | 
     raw, labels = digits.read()
     parts = [part.astype(np.int64) for part in digits.split(labels, split_seed)]
     if train_images is not None:
-        if train_images > len(parts[0]):
-            raise ValueError(f"data.train_images must be at most {len(parts[0]):,} for digits, got {train_images}")
+        if not 1 <= train_images <= len(parts[0]):
+            raise ValueError(f"data.train_images must be 1 to {len(parts[0]):,} for digits, got {train_images}")
         parts[0] = parts[0][:train_images]
     images = [Images(raw[part], digits.LEVELS, labels[part].astype(np.int64), part) for part in parts]
     return Data(images[0], images[1], images[2], digits.SHAPE, digits.CLASSES, len(labels))
@@ -172,5 +180,5 @@ def describe(name: str, data_dir: Path | None = None) -> str:
         source = SOURCES[name]
         return f"{name}: {source.title}, {source.classes} classes; not here: {source.remedy}"
     sizes = " / ".join(f"{len(part.labels):,}" for part in (data.train, data.validation, data.test))
-    what = "in scikit-learn" if name == "digits" else SOURCES[name].title
+    what = "handwritten, in scikit-learn" if name == "digits" else SOURCES[name].title
     return f"{name}: {data.total:,} images of {data.inputs:,} pixels, {data.classes} classes, split {sizes}, {what}"

@@ -14,8 +14,7 @@ SHAPE, CLASSES, LEVELS = (3, 32, 32), 10, 255
 TRAINING = tuple(f"data_batch_{k}.bin" for k in range(1, 6))
 TEST = ("test_batch.bin",)
 # a record is a label and 1024 red, 1024 green, 1024 blue bytes, row by row
-RECORD = 1 + 3072
-MOST_BYTES = 10_000 * RECORD
+RECORD, RECORDS = 1 + 3072, 10_000
 REMEDY = "put data_batch_1.bin … data_batch_5.bin and test_batch.bin of the binary version into a folder and name it by --data-dir"
 
 
@@ -27,9 +26,11 @@ def read(data_dir: Path | None = None) -> list[tuple[NDArray[np.uint8], NDArray[
 
 
 def _batch(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    raw = contents(path, MOST_BYTES)
-    if not raw or len(raw) % RECORD:
-        raise ValueError(f"{path} must hold records of {RECORD:,} bytes, found {len(raw):,} bytes")
+    raw = contents(path, RECORDS * RECORD)
+    if len(raw) != RECORDS * RECORD:
+        raise ValueError(
+            f"{path} must hold {RECORDS:,} records of {RECORD:,} bytes, {RECORDS * RECORD:,} in all, found {len(raw):,}"
+        )
     records = np.frombuffer(raw, np.uint8).reshape(-1, RECORD)
     labels = records[:, 0]
     if labels.max() >= CLASSES:

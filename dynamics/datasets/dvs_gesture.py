@@ -10,7 +10,8 @@ A recording's NAME_labels.csv has a row class, start, end (µs) for each gesture
 
 from __future__ import annotations
 
-import csv
+import re
+import struct
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,18 +24,16 @@ NAME = "dvs_gesture"
 SIDE, CLASSES = 128, 11
 TRIALS = ("trials_to_train.txt", "trials_to_test.txt")
 REMEDY = "unpack DvsGesture.tar.gz of IBM's DVS128 Gesture into a folder and name it by --data-dir"
-# the longest recording holds about 25 million events
-MOST_BYTES = 512 * 2**20
-MOST_TEXT = 2**20
-# a gesture lasts about six seconds: FRAMES frames cover DURATION µs of it, pixels are joined FACTOR by FACTOR
-FRAMES, DURATION, FACTOR = 20, 1_500_000, 4
+# Bounds on what is read, far above the true files: an AEDAT file (reading it takes below 2.5 GiB of memory), its packets, a text
+# file (and an AEDAT file's header lines), the recordings a list names, the gestures in one. All streams together take below 1 GiB.
+MOST_BYTES, MOST_PACKETS = 512 * 2**20, 2_000_000
+MOST_TEXT, MOST_TRIALS, MOST_GESTURES = 2**20, 200, 20
+MOST_TIME = 2**62
+# a gesture lasts about six seconds: FRAMES frames of INTERVAL µs cover its first 1.5, pixels are joined FACTOR by FACTOR
+FRAMES, INTERVAL, FACTOR = 20, 75_000, 4
 
-_HEADER = np.dtype(
-    [
-        ("type", "<i2"), ("source", "<i2"), ("size", "<i4"), ("offset", "<i4"), ("overflow", "<i4"), ("capacity", "<i4"),
-        ("number", "<i4"), ("valid", "<i4"),
-    ]
-)  # fmt: skip
+# type, source, size, time offset, overflow, capacity, number, valid
+_HEADER = struct.Struct("<hhiiiiii")
 _EVENT = np.dtype([("data", "<u4"), ("time", "<i4")])
 _POLARITY = 1
 
@@ -42,8 +41,8 @@ _POLARITY = 1
 class Events(NamedTuple):
     """Valid polarity events in the order of the file: x, y (n,), on (n,) bool, time (n,) in µs."""
 
-    x: NDArray[np.int64]
-    y: NDArray[np.int64]
+    x: NDArray[np.uint16]
+    y: NDArray[np.uint16]
     on: NDArray[np.bool_]
     time: NDArray[np.int64]
 
@@ -55,65 +54,82 @@ def read_aedat(path: Path) -> Events:
         raise ValueError(f"{path} is no AEDAT 3.1 file: expected it to begin with #!AER-DAT3.1, found {raw[:12]!r}")
     place = 0
     while raw[place : place + 1] == b"#":
-        end = raw.find(b"\n", place)
+        end = raw.find(b"\n", place, MOST_TEXT)
         if end < 0:
-            raise ValueError(f"{path} ends within its header at byte {len(raw):,}")
+            limit = "" if len(raw) < MOST_TEXT else f", or has one of more than {MOST_TEXT:,} bytes"
+            raise ValueError(f"{path} ends within its header at byte {len(raw):,}{limit}")
         place = end + 1
-    parts = []
-    while place < len(raw):
-        if place + _HEADER.itemsize > len(raw):
-            raise ValueError(f"{path} ends within a packet's header at byte {len(raw):,}")
-        header = np.frombuffer(raw, _HEADER, 1, place)[0]
-        size, number = int(header["size"]), int(header["number"])
-        place += _HEADER.itemsize
-        if size <= 0 or number < 0 or place + size * number > len(raw):
-            raise ValueError(
-                f"{path} has a packet of {number:,} events of {size:,} bytes at byte {place:,}, but {len(raw) - place:,} bytes "
-                "are left"
-            )
-        if header["type"] == _POLARITY:
-            if size != _EVENT.itemsize:
-                raise ValueError(
-                    f"{path} has polarity events of {size} bytes at byte {place:,}, expected {_EVENT.itemsize}"
-                )
-            found = np.frombuffer(raw, _EVENT, number, place)
-            time = found["time"].astype(np.int64) + (int(header["overflow"]) << 31)
-            keep = (found["data"] & 1).astype(bool)
-            parts.append((found["data"][keep].astype(np.int64), time[keep]))
-        place += size * number
-    data = np.concatenate([part for part, _ in parts]) if parts else np.empty(0, np.int64)
-    time = np.concatenate([part for _, part in parts]) if parts else np.empty(0, np.int64)
-    x, y = data >> 17, (data >> 2) & 0x7FFF
+    packets = _packets(path, raw, place)
+    data = np.empty(sum(number for _, number, _ in packets), np.uint32)
+    time = np.empty(len(data), np.int64)
+    filled = 0
+    for start, number, overflow in packets:
+        found = np.frombuffer(raw, _EVENT, number, start)
+        data[filled : filled + number] = found["data"]
+        time[filled : filled + number] = found["time"]
+        time[filled : filled + number] += overflow << 31
+        filled += number
+    valid = (data & 1).astype(bool)
+    data, time = data[valid], time[valid]
+    x, y = (data >> 17).astype(np.uint16), (data >> 2 & 0x7FFF).astype(np.uint16)
     if data.size and max(x.max(), y.max()) >= SIDE:
         raise ValueError(f"{path} has an event at ({x.max()}, {y.max()}), beyond {SIDE} × {SIDE} pixels")
     return Events(x, y, (data & 2).astype(bool), time)
 
 
+def _packets(path: Path, raw: bytes, place: int) -> list[tuple[int, int, int]]:
+    """(first byte, number of events, overflow of their times) of each packet of polarity events from byte `place` on."""
+    packets, passed = [], 0
+    while place < len(raw):
+        if place + _HEADER.size > len(raw):
+            raise ValueError(f"{path} ends within a packet's header at byte {len(raw):,}")
+        kind, _, size, _, overflow, _, number, _ = _HEADER.unpack_from(raw, place)
+        place += _HEADER.size
+        passed += 1
+        if size <= 0 or number < 0 or place + size * number > len(raw):
+            raise ValueError(
+                f"{path} has a packet of {number:,} events of {size:,} bytes at byte {place:,}, but {len(raw) - place:,} bytes "
+                "are left"
+            )
+        if kind == _POLARITY and size != _EVENT.itemsize:
+            raise ValueError(
+                f"{path} has polarity events of {size} bytes at byte {place:,}, expected {_EVENT.itemsize}"
+            )
+        if passed > MOST_PACKETS:
+            raise ValueError(f"{path} has more than {MOST_PACKETS:,} packets, the most that was expected")
+        if kind == _POLARITY:
+            packets.append((place, number, overflow))
+        place += size * number
+    return packets
+
+
 def read_labels(path: Path) -> list[tuple[int, int, int]]:
     """(class 0 … 10, start, end in µs) of each gesture of a recording; ValueError names the row that is no such."""
-    rows = list(csv.reader(contents(path, MOST_TEXT).decode("utf-8", "replace").splitlines()))
+    rows = contents(path, MOST_TEXT).decode("utf-8", "replace").splitlines()[1:]
+    if len(rows) > MOST_GESTURES:
+        raise ValueError(f"{path} has {len(rows):,} rows of gestures, expected at most {MOST_GESTURES}")
     found = []
-    for number, row in enumerate(rows[1:], start=2):
+    for number, row in enumerate(rows, start=2):
         try:
-            label, start, end = (int(value) for value in row)
+            label, start, end = (int(value) for value in row.split(","))
         except ValueError:
             raise ValueError(
-                f"{path} row {number} must be class, start, end as whole numbers, found {','.join(row)!r}"
+                f"{path} row {number} must be class, start, end as whole numbers, found {row[:60]!r}"
             ) from None
-        if not (1 <= label <= CLASSES and start < end):
+        if not (1 <= label <= CLASSES and 0 <= start < end < MOST_TIME):
             raise ValueError(
-                f"{path} row {number} must have a class of 1 to {CLASSES} and start < end, found {','.join(row)!r}"
+                f"{path} row {number} must have a class of 1 to {CLASSES} and 0 ≤ start < end < 2⁶², found {row[:60]!r}"
             )
         found.append((label - 1, start, end))
     return found
 
 
 def binned(
-    events: Events, start: int, *, frames: int = FRAMES, duration: int = DURATION, factor: int = FACTOR
+    events: Events, start: int, *, frames: int = FRAMES, interval: int = INTERVAL, factor: int = FACTOR
 ) -> NDArray[np.uint8]:
-    """Frames (frames, (128/factor)² · 2), ON and OFF last: 1 where an event fell into the frame, from `start` for `duration` µs."""
+    """Frames (frames, (128/factor)² · 2), ON and OFF last: 1 where an event fell into it; `interval` µs each, from `start`."""
     side = SIDE // factor
-    frame = (events.time - start) * frames // duration
+    frame = (events.time - start) // interval
     inside = (frame >= 0) & (frame < frames)
     out = np.zeros((frames, side, side, 2), dtype=np.uint8)
     out[frame[inside], events.y[inside] // factor, events.x[inside] // factor, np.where(events.on[inside], 0, 1)] = 1
@@ -124,12 +140,8 @@ def read(data_dir: Path | None = None) -> list[tuple[NDArray[np.uint8], NDArray[
     """(frames (n, FRAMES, inputs), labels (n,)) of the gestures in the training and in the test recordings."""
     parts = []
     for trials in find(NAME, TRIALS, data_dir, [], REMEDY):
-        names = contents(trials, MOST_TEXT).decode("utf-8", "replace").split()
         frames, labels = [], []
-        for name in names:
-            if Path(name).name != name or not name.endswith(".aedat"):
-                raise ValueError(f"{trials} must name .aedat files beside it, found {name!r}")
-            recording = trials.with_name(name)
+        for recording in _recordings(trials):
             gestures = read_labels(recording.with_name(f"{recording.stem}_labels.csv"))
             events = read_aedat(recording)
             frames += [binned(events, start) for _, start, _ in gestures]
@@ -138,3 +150,16 @@ def read(data_dir: Path | None = None) -> list[tuple[NDArray[np.uint8], NDArray[
             raise ValueError(f"{trials} names no recording with a gesture")
         parts.append((np.stack(frames), np.array(labels, dtype=np.uint8)))
     return parts
+
+
+def _recordings(trials: Path) -> list[Path]:
+    """The files that a list of trials names, all beside it."""
+    names = contents(trials, MOST_TEXT).decode("utf-8", "replace").split()
+    if len(names) > MOST_TRIALS:
+        raise ValueError(f"{trials} names {len(names):,} recordings, expected at most {MOST_TRIALS}")
+    if doubled := next((name for number, name in enumerate(names) if name in names[:number]), None):
+        raise ValueError(f"{trials} must name each recording once, found {doubled[:60]!r} again")
+    for name in names:
+        if not re.fullmatch(r"[A-Za-z0-9_-]+\.aedat", name):
+            raise ValueError(f"{trials} must name .aedat files beside it, found {name[:60]!r}")
+    return [trials.with_name(name) for name in names]

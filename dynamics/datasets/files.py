@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import stat
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ class Missing(ValueError):
 def find(name: str, wanted: Sequence[str], data_dir: Path | None, system: Sequence[Path], remedy: str) -> list[Path]:
     """The wanted files of data set `name`, plain or with .gz, all from the first folder that has one of them.
 
+    Raises Missing when no folder has one, ValueError when that folder lacks another.
     Looked through: data_dir/name and data_dir, the system's folders, the user's cache (XDG_CACHE_HOME/stochep/name).
     """
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "stochep" / name
@@ -28,27 +30,28 @@ def find(name: str, wanted: Sequence[str], data_dir: Path | None, system: Sequen
         if any(found):
             if None in found:
                 absent = wanted[found.index(None)]
-                raise Missing(f"{name}: {folder} lacks {absent} (or {absent}.gz): {remedy}")
+                raise ValueError(f"{name}: {folder} lacks {absent} (or {absent}.gz): {remedy}")
             return [file for file in found if file is not None]
     raise Missing(f"{name} is not in {', '.join(map(str, folders))}: {remedy}")
 
 
 def _variant(path: Path) -> Path | None:
-    return next((file for file in (path, path.with_name(f"{path.name}.gz")) if file.is_file()), None)
+    # os.path: a folder that may not be entered is no file, where Path.is_file would raise
+    return next((file for file in (path, path.with_name(f"{path.name}.gz")) if os.path.isfile(file)), None)
 
 
 def contents(path: Path, most: int) -> bytes:
     """The bytes of a file, unpacked if it ends with .gz; ValueError when it cannot be read or holds more than `most`."""
+    packed = path.suffix == ".gz"
     try:
-        if path.suffix != ".gz":
-            size = path.stat().st_size
-            if size > most:
-                raise ValueError(f"{path} holds {size:,} bytes, expected at most {most:,}")
-            return path.read_bytes()
-        with gzip.open(path) as stream:
-            unpacked = stream.read(most + 1)
+        # a pipe or a device may never end
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise ValueError(f"{path} must be a regular file")
+        with gzip.open(path) if packed else path.open("rb") as stream:
+            raw = stream.read(most + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise ValueError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
-    if len(unpacked) > most:
-        raise ValueError(f"{path} unpacks to more than {most:,} bytes, the most that was expected")
-    return unpacked
+    if len(raw) > most:
+        what = "unpacks to" if packed else "holds"
+        raise ValueError(f"{path} {what} more than {most:,} bytes, the most that was expected")
+    return raw

@@ -1,11 +1,13 @@
 """The IDX format of MNIST and Fashion-MNIST: a magic number, the sizes, then bytes (yann.lecun.com/exdb/mnist).
 
-Main results: read, load.
+Main results: read, load, digest.
 """
 
 from __future__ import annotations
 
+import hashlib
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -39,16 +41,31 @@ def read(path: Path, dimensions: int) -> NDArray[np.uint8]:
     return np.frombuffer(raw, np.uint8, offset=head).reshape(shape)
 
 
+def digest(array: NDArray[np.uint8]) -> str:
+    """SHA-256 of the unpacked file that holds this array."""
+    head = bytes([0, 0, UNSIGNED_BYTE, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape)
+    return hashlib.sha256(head + array.tobytes()).hexdigest()
+
+
 def load(
-    name: str, data_dir: Path | None, system: list[Path], remedy: str
-) -> tuple[tuple[NDArray[np.uint8], NDArray[np.uint8]], tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
-    """(images (n, 784), labels (n,)) of the training and of the test files."""
+    name: str, data_dir: Path | None, system: Sequence[Path], remedy: str, fingerprints: Sequence[str] | None = None
+) -> list[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
+    """(images (n, 784), labels (n,)) of the training and of the test files; ValueError when a fingerprint differs."""
     paths = find(name, FILES, data_dir, system, remedy)
-    return _pair(paths[0], paths[1]), _pair(paths[2], paths[3])
+    arrays = [read(path, dimensions) for path, dimensions in zip(paths, (3, 1, 3, 1), strict=True)]
+    pairs = [_pair(paths[k], arrays[k], paths[k + 1], arrays[k + 1]) for k in (0, 2)]
+    for path, array, expected in zip(paths, arrays, fingerprints or (), strict=fingerprints is not None):
+        if (found := digest(array)) != expected:
+            raise ValueError(
+                f"{path} is not {name}'s: expected SHA-256 {expected[:12]}… (unpacked), found {found[:12]}…; if it belongs to "
+                f"another data set, put each into a folder of its name in --data-dir"
+            )
+    return pairs
 
 
-def _pair(images_path: Path, labels_path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    images, labels = read(images_path, 3), read(labels_path, 1)
+def _pair(
+    images_path: Path, images: NDArray[np.uint8], labels_path: Path, labels: NDArray[np.uint8]
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     if images.shape[1:] != SHAPE[1:]:
         raise ValueError(f"{images_path} holds images of {images.shape[1:]} pixels, expected {SHAPE[1:]}")
     if len(images) != len(labels):

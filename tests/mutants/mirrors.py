@@ -29,6 +29,7 @@ NAMED: dict[str, tuple[str, ...]] = {
     "dynamics/crnn/architecture.py": ("tests/dynamics/crnn/test_network.py", "tests/dynamics/crnn/test_config.py"),
     "dynamics/crnn/checkpoint.py": ("tests/dynamics/crnn/test_train.py",),
     "dynamics/datasets/__init__.py": ("tests/dynamics/datasets/test_digits.py",),
+    "dynamics/datasets": ("tests/dynamics/datasets/test_files.py", "tests/dynamics/datasets/test_saccades.py"),
     "proofs_numeric/__init__.py": ("tests/proofs_numeric/test_claim.py", "tests/proofs_numeric/test_rigorous.py"),
     "proofs_numeric/claims": ("tests/test_claims.py", "tests/test_recorded.py"),
     "proofs_numeric/balls/claims": ("tests/test_claims.py", "tests/test_recorded.py"),

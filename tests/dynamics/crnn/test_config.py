@@ -42,6 +42,9 @@ STOCHASTIC = ROOT / "experiments" / "digits_stochastic.toml"
         ("seeds=[-1]", r"seeds\.0: expected `int` >= 0, got -1"),
         ("name=../up", r"name: expected `str` matching regex .*, got '\.\./up'"),
         ("data.name=mnits", r"data\.name: invalid enum value 'mnits', got 'mnits'"),
+        ("data.motion.frames=0", r"data\.motion\.frames: expected `int` >= 1, got 0"),
+        ("data.motion.amplitude=29", r"data\.motion\.amplitude: expected `float` <= 28\.0, got 29"),
+        ("data.motion.contrats=1", r"unknown key data\.motion\.contrats: did you mean data\.motion\.contrast\?"),
         ("training.epochs", r"--set takes key=value with a dotted key, got 'training\.epochs'"),
         ("name.inner=3", r"--set name\.inner=3: name is a value, not a table"),
     ],
@@ -140,3 +143,10 @@ def test_recorded_results_belong_to_their_experiments():
         for seed in experiment.seeds:
             result = msgspec.json.decode((ROOT / "results" / experiment.name / str(seed) / "result.json").read_bytes())
             assert (result["config_hash"], result["seed"], result["dirty"]) == (fingerprint(experiment), seed, False)
+
+
+def test_a_motion_that_is_left_out_leaves_the_fingerprint_alone():
+    usual, moved = load(STOCHASTIC), load(STOCHASTIC, ["data.motion.frames=5"])
+    assert "motion" not in msgspec.to_builtins(usual.data)
+    assert msgspec.to_builtins(moved.data)["motion"] == {"frames": 5, "amplitude": 2.0, "contrast": 0.3}
+    assert fingerprint(usual) != fingerprint(moved)

@@ -1,12 +1,15 @@
 """Every loader on files in the true format, written here: what is right is read, what is wrong is one sentence."""
 
 import gzip
+import hashlib
+import os
 import struct
+import tracemalloc
 
 import numpy as np
 import pytest
 
-from dynamics.datasets import Missing, cifar10, describe, dvs_gesture, fashion_mnist, files, idx, load
+from dynamics.datasets import Missing, Motion, cifar10, describe, dvs_gesture, fashion_mnist, files, idx, load, mnist
 
 pytestmark = pytest.mark.exact
 
@@ -63,7 +66,13 @@ def test_a_folder_of_the_sets_own_name_comes_first(tmp_path):
     [
         ({"train_images": 39, "validation_images": 2}, r"mnist has 40 training images: .* got 39 and 2"),
         ({"validation_images": 40}, r"mnist has 40 training images: .* got None and 40"),
+        ({"validation_images": 0}, r"mnist has 40 training images: .* got None and 0, at least one each"),
+        ({"train_images": 0, "validation_images": 4}, r"mnist has 40 training images: .* got 0 and 4"),
         ({}, r"mnist has 40 training images: .* got None and 5,000"),
+        (
+            {"motion": Motion(5)},
+            r"data\.motion is for data\.name = 'saccades' alone, got \(5, 2\.0, 0\.3\) with 'mnist'",
+        ),
     ],
 )
 def test_more_images_than_there_are_cannot_be_split(tmp_path, given, sentence):
@@ -88,7 +97,7 @@ IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
         (IMAGES, lambda raw: idx_file(np.zeros((40, 28, 27), np.uint8)), r"images of \(28, 27\) pixels, expected \(28, 28\)"),
         (LABELS, lambda raw: idx_file(np.zeros(39, np.uint8)), "holds 40 images, but .*labels.* 39 labels"),
         (LABELS, lambda raw: raw[:-1] + b"\x0a", "must hold labels 0 to 9, found label 10"),
-        (IMAGES, lambda raw: b"\0" * (idx.MOST_BYTES + 1), "holds 54,880,017 bytes, expected at most 54,880,016"),
+        (IMAGES, lambda raw: b"\0" * (idx.MOST_BYTES + 1), "holds more than 54,880,016 bytes"),
     ],
 )  # fmt: skip
 def test_a_damaged_idx_file_is_named_with_what_was_expected_and_found(tmp_path, name, change, sentence):
@@ -110,11 +119,28 @@ def test_packed_files_that_lie_are_refused_before_they_fill_the_memory(tmp_path)
     path.write_bytes(b"not gzip")
     with pytest.raises(ValueError, match=r"images-idx3-ubyte\.gz cannot be read: Not a gzipped file"):
         load("mnist", 0, data_dir=tmp_path)
-    path.write_bytes(gzip.compress(b"\0" * 60_000_000))
+    path.write_bytes(gzip.compress(b"\0" * 200_000_000))
+    tracemalloc.start()
     with pytest.raises(ValueError, match=r"unpacks to more than 54,880,016 bytes"):
         load("mnist", 0, data_dir=tmp_path)
+    assert tracemalloc.get_traced_memory()[1] < 1.5 * idx.MOST_BYTES
+    tracemalloc.stop()
     with pytest.raises(ValueError, match="unpacks to more than 10 bytes"):
         files.contents(tmp_path / f"{LABELS}.gz", 10)
+
+
+def test_pipes_folders_and_names_that_no_file_can_have_are_refused_without_waiting(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("pipe", "."):
+        with pytest.raises(ValueError, match="must be a regular file"):
+            files.contents(tmp_path / name, 10)
+    with pytest.raises(ValueError, match="cannot be read: File name too long"):
+        files.contents(tmp_path / ("x" * 300), 10)
+    write_mnist(tmp_path)
+    (tmp_path / IMAGES).unlink()
+    os.mkfifo(tmp_path / IMAGES)
+    with pytest.raises(ValueError, match=f"lacks {IMAGES}"):
+        load("mnist", 0, data_dir=tmp_path)
 
 
 def test_what_is_nowhere_says_where_it_was_looked_for_and_how_to_get_it(tmp_path, monkeypatch):
@@ -131,14 +157,31 @@ def test_what_is_nowhere_says_where_it_was_looked_for_and_how_to_get_it(tmp_path
         assert "not here: " in describe(name)
     write_mnist(tmp_path / "cache/stochep/mnist")
     (tmp_path / "cache/stochep/mnist" / LABELS).unlink()
-    with pytest.raises(Missing, match=rf"mnist lacks {LABELS} \(or {LABELS}\.gz\)"):
-        load("mnist", 0)
+    # a folder that holds a part is damaged, not absent
+    with pytest.raises(ValueError, match=rf"mnist lacks {LABELS} \(or {LABELS}\.gz\)") as caught:
+        describe("mnist")
+    assert not isinstance(caught.value, Missing)
 
 
 def test_other_images_than_fashion_mnists_are_refused(tmp_path):
     write_mnist(tmp_path)
-    with pytest.raises(ValueError, match=r"fashion_mnist has fingerprint [0-9a-f]{12}, expected ca3ab2a37f84"):
+    sentence = rf"{IMAGES} is not fashion_mnist's: expected SHA-256 c59f468a2f67… \(unpacked\), found [0-9a-f]{{12}}…"
+    with pytest.raises(ValueError, match=sentence):
         load("fashion_mnist", 0, data_dir=tmp_path)
+
+
+def test_a_fingerprint_is_of_the_whole_file_and_each_file_has_its_own(tmp_path, monkeypatch):
+    write_mnist(tmp_path)
+    known = [hashlib.sha256((tmp_path / name).read_bytes()).hexdigest() for name in idx.FILES]
+    monkeypatch.setattr(fashion_mnist, "FINGERPRINTS", known)
+    assert load("fashion_mnist", 0, validation_images=4, data_dir=tmp_path).total == 50
+    with pytest.raises(ValueError, match=rf"{LABELS} in .* is Fashion-MNIST's, expected MNIST's"):
+        mnist.read(tmp_path)
+    for number, name in enumerate(idx.FILES):
+        others = [*known[:number], "0" * 64, *known[number + 1 :]]
+        monkeypatch.setattr(fashion_mnist, "FINGERPRINTS", others)
+        with pytest.raises(ValueError, match=f"{name} is not fashion_mnist's: expected SHA-256 000000000000…"):
+            load("fashion_mnist", 0, validation_images=4, data_dir=tmp_path)
 
 
 def test_fashion_mnist_is_read_where_it_is_installed():
@@ -161,7 +204,8 @@ def write_cifar(folder, images, labels):
         (folder / name).write_bytes(records)
 
 
-def test_cifar_records_become_images_with_channels_last(tmp_path):
+def test_cifar_records_become_images_with_channels_last(tmp_path, monkeypatch):
+    monkeypatch.setattr(cifar10, "RECORDS", 4)
     generator = np.random.default_rng(1)
     images, labels = generator.integers(0, 256, (24, 32, 32, 3), dtype=np.uint8), np.arange(24, dtype=np.uint8) % 10
     write_cifar(tmp_path, images, labels)
@@ -173,8 +217,9 @@ def test_cifar_records_become_images_with_channels_last(tmp_path):
     path = tmp_path / "data_batch_2.bin"
     raw = path.read_bytes()
     for change, sentence in (
-        (raw[:-1], "must hold records of 3,073 bytes, found 12,291 bytes"),
-        (b"", "must hold records of 3,073 bytes, found 0 bytes"),
+        (raw[:-1], "must hold 4 records of 3,073 bytes, 12,292 in all, found 12,291"),
+        (raw[:3073], "must hold 4 records of 3,073 bytes, 12,292 in all, found 3,073"),
+        (raw + b"x", "holds more than 12,292 bytes"),
         (b"\x0b" + raw[1:], "must hold labels 0 to 9, found 11"),
     ):
         path.write_bytes(change)
@@ -204,7 +249,7 @@ def test_aedat_events_are_read_as_written(tmp_path):
     assert found.y.tolist() == [5, 127, 0]
     assert found.on.tolist() == [True, False, True]
     assert found.time.tolist() == [100, 200, 2**31 + 3]
-    frames = dvs_gesture.binned(found, 50, frames=4, duration=400, factor=4)
+    frames = dvs_gesture.binned(found, 50, frames=4, interval=100, factor=4)
     assert frames.shape == (4, 2048)
     lit = np.argwhere(frames.reshape(4, 32, 32, 2)).tolist()
     assert lit == [[0, 1, 1, 0], [1, 31, 0, 1]]
@@ -216,6 +261,10 @@ def test_aedat_events_are_read_as_written(tmp_path):
         (b"#!AER-DAT2.0\r\n", r"is no AEDAT 3\.1 file: .* found b'#!AER-DAT2\.0'"),
         (b"", r"is no AEDAT 3\.1 file: .* found b''"),
         (b"#!AER-DAT3.1", "ends within its header at byte 12"),
+        (
+            b"#!AER-DAT3.1\r\n#" + b"x" * 2**20 + b"\n",
+            "ends within its header at byte .*, or has one of more than 1,048,576",
+        ),
         (HEADER + b"\1\0\1", "ends within a packet's header at byte"),
         (HEADER + packet([(1, 1, 1, 1, 1)])[:-1], "has a packet of 1 events of 8 bytes .* but 7 bytes are left"),
         (HEADER + packet([], number=2**31 - 1), "has a packet of 2,147,483,647 events"),
@@ -230,6 +279,27 @@ def test_a_damaged_aedat_file_is_one_sentence(tmp_path, raw, sentence):
     path.write_bytes(raw)
     with pytest.raises(ValueError, match=rf"broken\.aedat {sentence}"):
         dvs_gesture.read_aedat(path)
+
+
+def test_a_flood_of_empty_packets_is_refused(tmp_path, monkeypatch):
+    path = tmp_path / "flood.aedat"
+    path.write_bytes(HEADER + packet([]) * 5)
+    assert not dvs_gesture.read_aedat(path).x.size
+    monkeypatch.setattr(dvs_gesture, "MOST_PACKETS", 4)
+    with pytest.raises(ValueError, match=r"flood\.aedat has more than 4 packets"):
+        dvs_gesture.read_aedat(path)
+
+
+def test_times_at_the_ends_of_their_range_fall_into_no_wrong_frame(tmp_path):
+    path = tmp_path / "late.aedat"
+    last = 2**31 - 1
+    path.write_bytes(
+        HEADER + packet([(1, 1, 0, 0, last)], overflow=last) + packet([(1, 1, 0, 0, 0)], overflow=-(2**31))
+    )
+    found = dvs_gesture.read_aedat(path)
+    assert found.time.tolist() == [2**62 - 1, -(2**62)]
+    assert not dvs_gesture.binned(found, 2**62 - 2 - 20 * 75_000).any()
+    assert dvs_gesture.binned(found, 2**62 - 20 * 75_000).sum() == 1
 
 
 def write_gestures(folder):
@@ -256,8 +326,23 @@ def test_gestures_are_streams_with_labels_from_zero(tmp_path):
     [
         ("user01_led_labels.csv", "h\n1,2\n", "row 2 must be class, start, end as whole numbers, found '1,2'"),
         ("user01_led_labels.csv", "h\na,b,c\n", "row 2 must be class, start, end as whole numbers, found 'a,b,c'"),
-        ("user01_led_labels.csv", "h\n12,1,2\n", "row 2 must have a class of 1 to 11 and start < end, found '12,1,2'"),
-        ("user01_led_labels.csv", "h\n1,2,2\n", "start < end, found '1,2,2'"),
+        (
+            "user01_led_labels.csv",
+            "h\n12,1,2\n",
+            "row 2 must have a class of 1 to 11 and 0 ≤ start < end < 2⁶², found '12,1,2'",
+        ),
+        ("user01_led_labels.csv", "h\n1,2,2\n", "start < end < 2⁶², found '1,2,2'"),
+        ("user01_led_labels.csv", "h\n1,-1,2\n", "start < end < 2⁶², found '1,-1,2'"),
+        ("user01_led_labels.csv", f"h\n1,2,{2**62}\n", "start < end < 2⁶², found"),
+        ("user01_led_labels.csv", "h\n" + "9" * 200_000, f"found '{'9' * 60}'$"),
+        ("user01_led_labels.csv", "h\n" + "1,1,2\n" * 21, "has 21 rows of gestures, expected at most 20"),
+        ("trials_to_train.txt", "user01_led.aedat\n" * 201, "names 201 recordings, expected at most 200"),
+        (
+            "trials_to_train.txt",
+            "user01_led.aedat\n" * 2,
+            r"must name each recording once, found 'user01_led\.aedat' again",
+        ),
+        ("trials_to_train.txt", "a\0b.aedat\n", r"must name \.aedat files beside it, found 'a\\x00b\.aedat'"),
         ("trials_to_train.txt", "../up.aedat\n", r"must name \.aedat files beside it, found '\.\./up\.aedat'"),
         ("trials_to_train.txt", "absent.aedat\n", "absent_labels.csv cannot be read: No such file or directory"),
         ("trials_to_train.txt", "", "names no recording with a gesture"),

@@ -18,6 +18,7 @@ BUDGET = 1e-7
 ONE_SEED = {
     "figures/test_figures.py",
     "test_bias_command.py",
+    "dynamics/crnn/test_certificate.py",
     "dynamics/test_pilot.py",
     "dynamics/test_recommendation.py",
 }

@@ -30,6 +30,7 @@ NAMED: dict[str, tuple[str, ...]] = {
     "dynamics/crnn/checkpoint.py": ("tests/dynamics/crnn/test_train.py",),
     "dynamics/datasets/__init__.py": ("tests/dynamics/datasets/test_digits.py",),
     "dynamics/datasets": ("tests/dynamics/datasets/test_files.py", "tests/dynamics/datasets/test_saccades.py"),
+    "dynamics/crnn/readout.py": ("tests/dynamics/crnn/test_network.py",),
     "proofs_numeric/__init__.py": ("tests/proofs_numeric/test_claim.py", "tests/proofs_numeric/test_rigorous.py"),
     "proofs_numeric/claims": ("tests/test_claims.py", "tests/test_recorded.py"),
     "proofs_numeric/balls/claims": ("tests/test_claims.py", "tests/test_recorded.py"),

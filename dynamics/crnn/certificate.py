@@ -244,8 +244,7 @@ def certify(
     for max pooling, ConvergenceError where an image has no fixed point within reach. Paper: thm:F1.
     """
     drives = Drives(network)
-    settled = _settle(drives, images)
-    means, residual = settled
+    means, residual = _settle(drives, images)
     root, size = drives.root, drives.size
     signed, absolute = drives.scaled("signed", root), drives.scaled("absolute", root)
     absolute_gain = spectral_radius(absolute, size)
@@ -264,7 +263,7 @@ def certify(
 
 
 def _settle(drives: Drives, images: FloatArray) -> tuple[FloatArray, float]:
-    """Fixed points by the network's own relaxation, at full leak where it converges and at smaller ones else."""
+    """Fixed points by the network's own relaxation at leak ½, and their largest residual."""
     network = drives.network
     constants = network.constants(images)
     means = replace(network, leak=0.5).settle(constants, tolerance=1e-10, max_steps=20_000)
@@ -279,7 +278,7 @@ def _predictions(
     local: tuple[Bracket, ...], seed: int, replicas: int, probes: int, steps: int,
 ) -> tuple[Prediction, ...]:  # fmt: skip
     network, temperatures = drives.network, drives.temperatures
-    leaky = _measured(network, images, means, seed, replicas, steps)
+    leaky = _paths([network], images, means, seed, replicas, steps)
     one_leak = float(drives.leaks[0]) if np.ptp(drives.leaks) == 0 else None
     tracking = None
     if one_leak is not None and gain.high < 1.0:
@@ -293,13 +292,8 @@ def _predictions(
         ),
     ]  # fmt: skip
     rows = [("‖E s − m*‖, leaky spikes", "B5", leaky)]
-    for name, label, leaks in (("Gibbs", "B6", None), ("Little", "B7", 1.0)):
-        chain = (
-            _alternating(network, images, means, seed, replicas, steps)
-            if leaks is None
-            else _measured(replace(network, leak=1.0), images, means, seed, replicas, steps)
-        )
-        rows.append((f"‖E z − m*‖, {name}", label, chain))
+    for name, label, turns in (("Gibbs", "B6", _turns(network)), ("Little", "B7", [replace(network, leak=1.0)])):
+        rows.append((f"‖E z − m*‖, {name}", label, _paths(turns, images, means, seed, replicas, steps)))
     for quantity, label, sample in rows:
         bound = _mean_bound(drives, label, absolute.high, one_leak)
         found.append(Prediction(quantity, label, "bound", bound, *_mean_error(sample)))
@@ -341,21 +335,14 @@ class Sample(NamedTuple):
     error: FloatArray
 
 
-def _measured(network: Network, images: FloatArray, means: FloatArray, seed: int, replicas: int, steps: int) -> Sample:
-    """Leaky paths from the fixed points, looked at every few steps of their second half."""
-    return _paths([network], images, means, seed, replicas, steps)
-
-
-def _alternating(
-    network: Network, images: FloatArray, means: FloatArray, seed: int, replicas: int, steps: int
-) -> Sample:
+def _turns(network: Network) -> list[Network]:
     """Gibbs' law by turns: the odd layers redrawn given the even ones, then the even ones."""
     layers = len(network.architecture.layers)
-    turns = [replace(network, leak=tuple(float(n % 2 == turn) for n in range(layers))) for turn in (0, 1)]
-    return _paths(turns, images, means, seed, replicas, steps)
+    return [replace(network, leak=tuple(float(n % 2 == turn) for n in range(layers))) for turn in (0, 1)]
 
 
 def _paths(turns: list[Network], images: FloatArray, means: FloatArray, seed: int, replicas: int, steps: int) -> Sample:
+    """Paths from the fixed points, each step every network in its turn, looked at every few steps of their second half."""
     count, units = means.shape
     numbers = np.arange(count * replicas)
     states = np.repeat(means, replicas, axis=0)

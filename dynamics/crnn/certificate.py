@@ -244,7 +244,8 @@ def certify(
     for max pooling, ConvergenceError where an image has no fixed point within reach. Paper: thm:F1.
     """
     drives = Drives(network)
-    means, residual = _settle(drives, images)
+    settling = replace(drives.network, leak=0.5)
+    means, residuals = settling.settle(settling.constants(images), tolerance=1e-10, max_steps=20_000)
     root, size = drives.root, drives.size
     signed, absolute = drives.scaled("signed", root), drives.scaled("absolute", root)
     absolute_gain = spectral_radius(absolute, size)
@@ -259,18 +260,9 @@ def certify(
         for mean in means
     )
     predictions = _predictions(drives, images, means, gain, absolute_gain, noises, local, seed, replicas, probes, steps)
-    return Certificate(size, residual, gain, absolute_gain, row_gain, largest, local, local_gain, predictions)
-
-
-def _settle(drives: Drives, images: FloatArray) -> tuple[FloatArray, float]:
-    """Fixed points by the network's own relaxation at leak ½, and their largest residual."""
-    network = drives.network
-    constants = network.constants(images)
-    means = replace(network, leak=0.5).settle(constants, tolerance=1e-10, max_steps=20_000)
-    fields = constants.copy()
-    drive_images(means, network.wiring, fields)
-    fired = 1.0 / (1.0 + np.exp(-fields / drives.temperatures))
-    return means, float(np.abs(fired - means).max())
+    return Certificate(
+        size, float(residuals.max()), gain, absolute_gain, row_gain, largest, local, local_gain, predictions
+    )
 
 
 def _predictions(

@@ -182,7 +182,7 @@ def _implicit(rule: Implicit, network: Network, images: Array | Frames, targets:
     """The exact slope −a at the fixed point m: (I − VJ/T) a = (V/T) ∂C/∂m, V = diag(m(1−m)), so dL/dh = a."""
     if isinstance(images, Frames):
         raise ValueError("the implicit gradient needs a fixed point, which a changing input has not: use static images")
-    mean = network.settle(network.constants(images), tolerance=rule.tolerance, max_steps=rule.max_steps)
+    mean, _ = network.settle(network.constants(images), tolerance=rule.tolerance, max_steps=rule.max_steps)
     susceptibility = mean * (1.0 - mean) / network.per_unit(network.temperature)
     force = np.zeros_like(mean)
     network.outputs(force)[:] = output_error(network, network.outputs(mean), targets)

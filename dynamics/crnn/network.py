@@ -155,7 +155,7 @@ def input_drive_images(images, wiring, fields):
 
 @kernel(parallel=True)
 def settle_images(states, constants, wiring, temperature, leak, tolerance, max_steps, residuals):
-    """Relax each free state in place until max|σ((h(s)−θ)/T) − s| ≤ tolerance; residuals (B,) are what is left."""
+    """Relax each free state in place until max|σ((h(s)−θ)/T) − s| ≤ tolerance; residuals (B,) are those of the states left."""
     for image in prange(states.shape[0]):
         state = states[image]
         field, scratch = np.empty_like(state), scratch_for(wiring)
@@ -165,12 +165,13 @@ def settle_images(states, constants, wiring, temperature, leak, tolerance, max_s
             drive(state, wiring, scratch, field)
             worst = 0.0
             for unit in range(state.shape[0]):
-                probability = firing_probability(field[unit], temperature[unit])
-                worst = max(worst, abs(probability - state[unit]))
-                state[unit] = leaky_trace(state[unit], probability, leak[unit])
+                field[unit] = firing_probability(field[unit], temperature[unit])
+                worst = max(worst, abs(field[unit] - state[unit]))
             residuals[image] = worst
             if worst <= tolerance:
                 break
+            for unit in range(state.shape[0]):
+                state[unit] = leaky_trace(state[unit], field[unit], leak[unit])
 
 
 class Drive(NamedTuple):
@@ -294,8 +295,8 @@ class Network:
         )  # fmt: skip
         return averages
 
-    def settle(self, constants: Array, *, tolerance: float, max_steps: int) -> Array:
-        """The free fixed points m = σ((h(m) − θ)/T) reached from rest, (B, units), to max|residual| ≤ tolerance.
+    def settle(self, constants: Array, *, tolerance: float, max_steps: int) -> tuple[Array, FloatArray]:
+        """The free fixed points m = σ((h(m) − θ)/T) reached from rest, (B, units), and their max|residual| ≤ tolerance, (B,).
 
         Raises ConvergenceError with the residual and a remedy when an image needs more than max_steps.
         """
@@ -307,7 +308,7 @@ class Network:
                 f"at leak {_shown(self.leak)}, temperature {_shown(self.temperature)}; try a smaller network.leak or more "
                 "max_steps"
             )
-        return states
+        return states, residuals
 
     def outputs(self, states: Array) -> Array:
         """The last layer's part of states (B, units)."""

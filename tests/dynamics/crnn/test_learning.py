@@ -44,7 +44,7 @@ def slopes(rule, net, seed=0):
 
 def loss(net):
     images, targets = batch(net)
-    outputs = net.settle(net.constants(images), tolerance=1e-15, max_steps=5000)[:, net.architecture.places[-1]]
+    outputs = net.outputs(net.settle(net.constants(images), tolerance=1e-15, max_steps=5000)[0])
     return 0.5 * ((outputs - targets) ** 2).sum(axis=1).mean()
 
 

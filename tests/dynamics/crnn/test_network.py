@@ -53,7 +53,7 @@ def test_the_free_phase_relaxes_to_the_models_fixed_point():
     net = network(leak=0.5)
     clamped = images(net)
     average = net.phase(net.start(len(clamped)), net.constants(clamped), steps=200, window=1)
-    settled = net.settle(net.constants(clamped), tolerance=1e-13, max_steps=1000)
+    settled, _ = net.settle(net.constants(clamped), tolerance=1e-13, max_steps=1000)
     expected = [fixed_point(net.as_model(image)).value for image in clamped]
     np.testing.assert_allclose(average, expected, atol=1e-11)
     np.testing.assert_allclose(settled, expected, atol=1e-11)
@@ -69,6 +69,18 @@ def test_a_nudge_pulls_the_outputs_to_the_nudged_fixed_point():
     field = model.local_field(states[0])
     field[outputs] -= 0.7 * (states[0, outputs] - target[0])
     np.testing.assert_allclose(states[0], 1 / (1 + np.exp(-field / net.temperature)), atol=1e-12)
+
+
+@pytest.mark.exact
+def test_settling_says_how_far_its_states_are_from_fixed():
+    net = network(leak=0.5)
+    constants = net.constants(images(net))
+    settled, residuals = net.settle(constants, tolerance=1e-5, max_steps=1000)
+    fired = settled.copy()
+    replace(net, leak=1.0).phase(fired, constants, steps=1, window=1)
+    np.testing.assert_allclose(residuals, np.abs(fired - settled).max(axis=1), rtol=1e-9)
+    assert (residuals <= 1e-5).all()
+    assert (residuals > 0).all()
 
 
 def test_an_unreached_fixed_point_says_residual_and_remedy():

@@ -151,10 +151,12 @@ def test_thread_count_does_not_change_a_bit(network, dynamics, size):
     np.testing.assert_array_equal(laws[0].covariance, laws[1].covariance)
 
 
-@pytest.mark.thorough
-@LAWS
-def test_twenty_four_units_in_two_halves_have_the_law_of_the_halves(network, dynamics):
-    halves, size = [network(12, 0.8, 0.0, seed) for seed in (1, 2)], 24
+HALVES = [pytest.param("gibbs", 30), pytest.param("little", 24, marks=pytest.mark.thorough)]
+
+
+@pytest.mark.parametrize(("dynamics", "size"), HALVES)
+def test_the_largest_network_in_two_halves_has_the_law_of_the_halves(network, dynamics, size):
+    halves = [network(size // 2, 0.8, 0.0, seed) for seed in (1, 2)]
     couplings, bias = np.zeros((size, size)), np.zeros(size)
     for half, units in zip(halves, (np.arange(0, size, 2), np.arange(1, size, 2)), strict=True):
         couplings[np.ix_(units, units)], bias[units] = half.couplings, half.bias
@@ -164,15 +166,34 @@ def test_twenty_four_units_in_two_halves_have_the_law_of_the_halves(network, dyn
     )
     assert np.isclose(whole.log_partition, sum(part.log_partition for part in parts), rtol=1e-12)
     for part, first in zip(parts, (0, 1), strict=True):
-        np.testing.assert_allclose(whole.mean[first::2], part.mean, atol=1e-10)
-        np.testing.assert_allclose(whole.covariance[first::2, first::2], part.covariance, atol=1e-10)
-    np.testing.assert_allclose(whole.covariance[0::2, 1::2], 0, atol=1e-10)
+        np.testing.assert_allclose(whole.mean[first::2], part.mean, atol=1e-12)
+        np.testing.assert_allclose(whole.covariance[first::2, first::2], part.covariance, atol=1e-12)
+    np.testing.assert_allclose(whole.covariance[0::2, 1::2], 0, atol=1e-12)
 
 
-@pytest.mark.parametrize("function", [exact_law, lambda model: exact_gradient(model, COST)])
-def test_twenty_five_units_are_too_many(function):
-    with pytest.raises(ValueError, match=r"25 units have 2\^25 states, too many to enumerate \(limit 24 units\)"):
-        function(Model(np.zeros((25, 25)), np.zeros(25)))
+@pytest.mark.parametrize(
+    ("function", "size", "limit"),
+    [
+        (exact_law, 31, 30),
+        (lambda model: exact_gradient(model, COST), 31, 30),
+        (lambda model: exact_law(model, dynamics="little"), 25, 24),
+        (lambda model: exact_gradient(model, COST, dynamics="little"), 17, 16),
+    ],
+)
+def test_too_many_units_are_refused(function, size, limit):
+    said = f"{size} units have 2^{size} states, too many to enumerate (limit {limit} units): use sample or estimate"
+    with pytest.raises(ValueError, match=re.escape(said)):
+        function(Model(np.zeros((size, size)), np.zeros(size)))
+
+
+def test_a_law_too_large_to_store_has_moments_and_no_probabilities():
+    bias = np.linspace(-1, 1, 25)
+    law = exact_law(Model(np.zeros((25, 25)), bias))
+    np.testing.assert_allclose(law.mean, expit(bias), rtol=1e-12)
+    said = "25 units have 2^25 states, too many to enumerate (limit 24 units): mean, covariance and log_partition are summed"
+    for stored in (law.log_probabilities, lambda: law.probabilities):
+        with pytest.raises(ValueError, match=re.escape(said)):
+            stored()
 
 
 @pytest.mark.parametrize(

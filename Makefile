@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help figures test claims paper lint derive mutants clean
+.PHONY: help figures test claims paper lint derive mutants bench clean
 
 help:  ## Show the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  \1\t/'
@@ -38,6 +38,13 @@ help:  ## Show the targets
 	@$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[mutants]'
 	@touch $@
 
+# torch alone first: asked for together with others, pip may take another build of it
+.venv/.bench: .venv/.core
+	@echo "installing the peers into .venv" >&2
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.lock torch==2.13.0
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[peers]'
+	@touch $@
+
 figures: .venv/.core  ## Compute and draw every figure into figures/out (under 10 minutes on 2 cores)
 	@$(BIN)/stochep figures
 
@@ -55,6 +62,9 @@ lint: .venv/.dev  ## Style, types and the direction of imports
 
 mutants: .venv/.mutants  ## Do the tests notice mutants of the code (about an hour and a half on 2 cores)
 	@$(BIN)/python -m tests.mutants
+
+bench: .venv/.bench  ## Race the kernels against other implementations (about 10 minutes on 2 free cores)
+	@$(BIN)/python -m benchmarks
 
 derive: .venv/.core  ## Derive the equations again and rewrite meanfield/equations.py
 	@$(BIN)/python -m meanfield.derivations

@@ -18,4 +18,5 @@ NAMES = (
     "loss_smoothing",
     "claim_tightness",
     "digits_learning",
+    "speed",
 )

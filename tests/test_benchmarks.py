@@ -18,6 +18,7 @@ from benchmarks.roofline import fused_multiply_adds, step_flops
 from benchmarks.rows import ROWS, same_arrays, same_gradients, same_law
 from dynamics import exact_law
 from dynamics.crnn.architecture import Architecture, Conv, Dense
+from figures import speed
 from meanfield import Model
 
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "bench.json"
@@ -198,6 +199,50 @@ def test_the_chains_of_additions_add():
     contender.run()
     # v ← v/2 + 1/2 from 1/2 has reached 1, in eight chains, and ½ itself is added
     np.testing.assert_array_equal(contender.outcome(0)["sum"], np.full(16, 8.5, np.float32))
+
+
+def sections():
+    """A roofline, memory and scaling as a run leaves them."""
+    points = [{"name": "conv", "gflops": 50.0, "share": 0.5, "intensity": 90.0}]
+    roofline = {
+        "fma": 100.0,
+        "sgemm": 80.0,
+        "sgemm_pinned": 40.0,
+        "pinned_kernel": "Haswell",
+        "triad": 10.0,
+        "points": points,
+    }
+    curves = [
+        {
+            "name": name,
+            "against": against,
+            "unit": "update",
+            "clock": "cpu",
+            "points": [{"x": x, "seconds": x * 1e-6} for x in (1, 2)],
+        }
+        for name, against in speed.PANELS
+    ]
+    memory = [{"kind": kind, "free": free, "bytes": 1000 * free} for kind in KINDS for free in (10, 100)]
+    return {"roofline": roofline, "scaling": curves, "memory": memory}
+
+
+def test_the_figure_shows_every_row_curve_and_kind_of_the_record(quick, tmp_path):
+    path = tmp_path / "bench.json"
+    path.write_text(json.dumps({**quick[1], **sections()}), encoding="utf-8")
+    figure = speed.draw(speed.compute(record=path))
+    ratios, roofline, memory, *scaling = figure.axes
+    assert [label.get_text() for label in ratios.get_yticklabels()] == ["enumeration-24"]
+    assert "conv: 50 % of FMA" in roofline.get_legend_handles_labels()[1]
+    assert memory.get_legend_handles_labels()[1] == list(KINDS)
+    assert [len(axes.lines) for axes in scaling] == [2, 2, 2]
+    assert any(text.get_text() == "SMOKE" for text in figure.texts)
+
+
+def test_the_figure_says_when_there_is_no_record(tmp_path):
+    assert "make bench" in speed.draw(speed.compute(record=tmp_path / "bench.json")).texts[0].get_text()
+    (tmp_path / "bench.json").write_text('{"rows": []}', encoding="utf-8")
+    with pytest.raises(ValueError, match="is not a record of benchmarks"):
+        speed.compute(record=tmp_path / "bench.json")
 
 
 def test_every_kind_of_memory_names_a_factory():

@@ -46,6 +46,7 @@ TINY = {
         "results": Path("nowhere"),
         "smoke": ("training.epochs=2", "training.batch=256", "network.layers=[{kind='dense', units=8}, {kind='dense', units=10}]"),
     },
+    "speed": {"record": Path("nowhere/bench.json")},
 }  # fmt: skip
 
 

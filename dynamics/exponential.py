@@ -23,7 +23,7 @@ _C2, _C3, _C4, _C5, _C6, _C7, _C8, _C9, _C10, _C11, _C12, _C13 = (1 / math.facto
 _LEAST = -708.0
 
 
-@kernel()
+@kernel(inline=True)
 def exponential(x):
     """e^x to 2e-16 of itself for −708 ≤ x ≤ 709, e^−708 below; e^x = 2ⁿeʳ, |r| ≤ ½ ln 2, eʳ its series to r¹³/13!."""
     bounded = max(x, _LEAST)

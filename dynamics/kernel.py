@@ -65,14 +65,17 @@ def _prepare_cache() -> bool:
 _CACHE = _prepare_cache()
 
 
-def kernel(origin: str | None = None, parallel: bool = False) -> Callable[[Callable[..., Any]], Any]:
+def kernel(
+    origin: str | None = None, parallel: bool = False, inline: bool = False
+) -> Callable[[Callable[..., Any]], Any]:
     """Compile a function; `origin` names the SymPy expression, "module:name" in meanfield, that a scalar kernel computes.
 
-    `parallel` allows prange, over replicas, images or blocks of states only, never over a reduction.
+    `parallel` allows prange, over replicas, images or blocks of states only, never over a reduction. `inline` puts a scalar kernel
+    into the loops that call it, whatever its length: a loop with a call in it does not become vectors.
     """
 
     def compile_(function: Callable[..., Any]) -> Any:
-        compiled = numba.njit(function, cache=_CACHE, error_model="numpy", parallel=parallel)
+        compiled = numba.njit(function, cache=_CACHE, error_model="numpy", parallel=parallel, forceinline=inline)
         if origin is not None:
             KERNELS[origin] = compiled
         return compiled

@@ -29,7 +29,7 @@ _HALF = np.uint64(32)
 _TO_UNIT = 1.0 / 4294967296.0
 
 
-@kernel()
+@kernel(inline=True)
 def philox(counter_0, counter_1, counter_2, counter_3, key_0, key_1):
     """Ten rounds of Philox4x32 on four uint32 counter words and two uint32 key words: four uint32 words."""
     # numba promotes uint32 arithmetic to 64 bits: every step is cast back.
@@ -50,7 +50,7 @@ def philox(counter_0, counter_1, counter_2, counter_3, key_0, key_1):
     return x0, x1, x2, x3
 
 
-@kernel()
+@kernel(inline=True)
 def words(seed, stream, step, group, replica):
     """Four uint32 words for (seed, stream; step, group, replica); all arguments are non-negative int64.
 

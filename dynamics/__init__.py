@@ -10,6 +10,7 @@ from dynamics.pair_transfer import stationary_trace_moments
 from dynamics.partition_zeros import nearest_zero, partition_zeros
 from dynamics.phases import Samples, advance, relax, sample
 from dynamics.recommendation import Recommendation, recommend, recommendations
+from dynamics.tempering import Tempered, temper
 from dynamics.transfer import StationaryMoments, leaky_stationary
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "Recommendation",
     "Samples",
     "StationaryMoments",
+    "Tempered",
     "advance",
     "backpropagated_gradient",
     "backpropagation_through_time",
@@ -43,6 +45,7 @@ __all__ = [
     "sample",
     "stationary_estimator_moments",
     "stationary_trace_moments",
+    "temper",
     "three_factor_variance",
     "transition_matrix",
 ]

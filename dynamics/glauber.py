@@ -1,6 +1,6 @@
 """Glauber (heat-bath) dynamics: one site at a time, z_i ~ Bern(σ(h_i/T)); leaves exp(−E/T) invariant (thm:B1).
 
-Main results: step, sample.
+Main results: step, sample, sweep_in_order.
 
 In order 0 … N−1 all replicas redraw the same unit: 16 of them are the lanes of vectors. The fields of eight units are one tile of
 dynamics.crnn.tiles, which reads each coupling once for all lanes; among the eight, a redrawn unit corrects those after it. At
@@ -55,20 +55,16 @@ def _redraw_block(panel, fields, thresholds, change, first, couplings, slope, of
 
 
 @kernel()
-def _in_order(
-    states, couplings, bias, slope, offset, nudgings, temperature, seed, stream, first_step, steps, first_replica
+def sweep_in_order(
+    states, couplings, bias, slope, offset, nudgings, temperatures, seed, stream, first_step, steps, first_replica
 ):
     """Sweeps over the units in order; states (replicas, N), at most 16 replicas."""
     replicas, size = states.shape
     lanes = VECTOR if replicas <= VECTOR else LANES
     panel, fields, thresholds = lines(size, lanes), lines(BLOCK, lanes), lines(BLOCK, lanes)
-    drawn, change, strengths, places = (
-        np.empty((4, lanes), np.uint32),
-        np.empty(lanes),
-        np.zeros(lanes),
-        np.arange(BLOCK),
-    )
-    strengths[:replicas] = nudgings
+    drawn, change, places = np.empty((4, lanes), np.uint32), np.empty(lanes), np.arange(BLOCK)
+    strengths, warmth = np.zeros(lanes), np.ones(lanes)
+    strengths[:replicas], warmth[:replicas] = nudgings, temperatures
     panel[:, :replicas] = states.T
     flat_fields, flat_couplings, flat_panel = fields.reshape(-1), couplings.reshape(-1), panel.reshape(-1)
     for now in range(first_step, first_step + steps):
@@ -82,7 +78,7 @@ def _in_order(
             )  # fmt: skip
             for row in range(0, count, 4):
                 group, four = (first + row) // 4, thresholds[row : row + 4]
-                replica_thresholds(seed, stream, now, group, first_replica, temperature, drawn, four)
+                replica_thresholds(seed, stream, now, group, first_replica, warmth, drawn, four)
             _redraw_block(panel, fields[:count], thresholds, change, first, couplings, slope, offset, strengths)
     states[:] = panel[:, :replicas].T
 
@@ -106,7 +102,7 @@ def _sweep(state, field, couplings, slope, offset, nudging, temperature, drawn, 
 
 @kernel()
 def _at_random(
-    states, couplings, packed, bias, slope, offset, nudgings, temperature, seed, stream, first_step, steps,
+    states, couplings, packed, bias, slope, offset, nudgings, temperatures, seed, stream, first_step, steps,
     first_replica,
 ):  # fmt: skip
     """Sweeps of N updates at random sites; states (replicas, N)."""
@@ -117,30 +113,26 @@ def _at_random(
         local_fields(states, packed, bias, places, fields)
         for r in range(replicas):
             random_words(seed, stream, now, first_replica + r, drawn)
-            _sweep(states[r], fields[r], couplings, slope, offset, nudgings[r], temperature, drawn, thresholds)
+            _sweep(states[r], fields[r], couplings, slope, offset, nudgings[r], temperatures[r], drawn, thresholds)
 
 
 @kernel(parallel=True)
 def sample(
-    states, couplings, bias, slope, offset, nudgings, temperature, systematic, seed, stream, first_step, steps,
+    states, couplings, bias, slope, offset, nudgings, temperatures, systematic, seed, stream, first_step, steps,
     first_replica,
 ):  # fmt: skip
     """Advance states (replicas, N) in place by `steps` sweeps of N updates, at random sites or in order 0 … N−1.
 
-    Replica r feels the cost force of nudgings[r]; its noise is (seed, stream; step, unit, first_replica + r).
+    Replica r has temperatures[r] and the cost force of nudgings[r]; its noise is (seed, stream; step, unit, first_replica + r).
     """
     replicas = states.shape[0]
     packed = couplings if systematic else packed_couplings(couplings)
     for group in prange((replicas + GROUP - 1) // GROUP):
         first = group * GROUP
         last = min(first + GROUP, replicas)
+        nudge = (slope, offset, nudgings[first:last], temperatures[first:last])
+        when = (seed, stream, first_step, steps, first_replica + first)
         if systematic:
-            _in_order(
-                states[first:last], couplings, bias, slope, offset, nudgings[first:last], temperature, seed, stream,
-                first_step, steps, first_replica + first,
-            )  # fmt: skip
+            sweep_in_order(states[first:last], couplings, bias, *nudge, *when)
         else:
-            _at_random(
-                states[first:last], couplings, packed, bias, slope, offset, nudgings[first:last], temperature, seed, stream,
-                first_step, steps, first_replica + first,
-            )  # fmt: skip
+            _at_random(states[first:last], couplings, packed, bias, *nudge, *when)

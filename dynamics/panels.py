@@ -69,8 +69,8 @@ def unit_thresholds(seed, stream, step, replica, temperature, drawn, thresholds)
 
 
 @kernel()
-def replica_thresholds(seed, stream, step, group, first_replica, temperature, drawn, out):
-    """out (4, replicas): the thresholds of units 4·group … 4·group + 3, replica by replica; drawn (4, replicas) uint32."""
+def replica_thresholds(seed, stream, step, group, first_replica, temperatures, drawn, out):
+    """out (4, replicas): the thresholds of units 4·group … 4·group + 3, replica by replica with its temperature; drawn uint32."""
     first, second, third, fourth = drawn[0], drawn[1], drawn[2], drawn[3]
     for lane in range(out.shape[1]):
         # four words of one counter: rows of their own, or the loop would not become vectors
@@ -78,4 +78,4 @@ def replica_thresholds(seed, stream, step, group, first_replica, temperature, dr
     for row in range(4):
         thresholds, row_words = out[row], drawn[row]
         for lane in range(out.shape[1]):
-            thresholds[lane] = temperature * logit(to_unit(row_words[lane]))
+            thresholds[lane] = temperatures[lane] * logit(to_unit(row_words[lane]))

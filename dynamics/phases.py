@@ -108,7 +108,8 @@ def run_phase(
     nudge = (setting.slope, setting.offset, strengths, model.temperature)
     when = (noise.seed, noise.stream, noise.first_step, steps, noise.first_replica)
     if setting.dynamics == "glauber":
-        glauber.sample(states, *shared, *nudge, setting.systematic, *when)
+        temperatures = np.full(len(states), model.temperature)
+        glauber.sample(states, *shared, *nudge[:3], temperatures, setting.systematic, *when)
     elif setting.dynamics == "block":
         block.sample(states, *shared, *nudge, setting.colours, *when)
     elif setting.dynamics == "little":
@@ -181,8 +182,13 @@ def sample(
     _check_nudging(nudging, cost)
     states = checked_states(dynamics, start, replicas, model.size, noise)
     spikes = run_phase(setting, states, steps=steps, noise=noise, nudgings=nudging)
-    error = states.std(axis=0, ddof=1) / np.sqrt(replicas) if replicas > 1 else np.full(model.size, np.nan)
-    return Samples(states, states.mean(axis=0), error, spikes)
+    return Samples(states, *over_replicas(states), spikes)
+
+
+def over_replicas(states: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """(mean, its standard error) over the first axis; the error of one replica alone is NaN."""
+    mean, replicas = states.mean(axis=0), len(states)
+    return mean, states.std(axis=0, ddof=1) / np.sqrt(replicas) if replicas > 1 else np.full(mean.shape, np.nan)
 
 
 def relax(

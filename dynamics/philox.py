@@ -18,7 +18,7 @@ from dynamics.kernel import kernel
 STREAM_VERSION = 1
 
 # Streams: which use of randomness a number belongs to. Coupled phases draw from the same one.
-STREAM_START, STREAM_FREE, STREAM_NUDGED, STREAM_OPPOSITE, STREAM_SIGN = range(5)
+STREAM_START, STREAM_FREE, STREAM_NUDGED, STREAM_OPPOSITE, STREAM_SIGN, STREAM_SWAP = range(6)
 
 _MULTIPLIER_0 = np.uint64(0xD2511F53)
 _MULTIPLIER_1 = np.uint64(0xCD9E8D57)

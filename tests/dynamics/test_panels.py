@@ -101,9 +101,10 @@ def test_thresholds_are_those_of_the_units_uniforms():
     for replica in range(9):
         unit_thresholds(SEED, STREAM_FREE, 2, 3 + replica, 0.7, np.empty(8, np.uint32), thresholds)
         np.testing.assert_allclose(thresholds, expected[replica], rtol=1e-12)
-    by_unit = np.empty((4, 9))
+    by_unit, temperatures = np.empty((4, 9)), np.linspace(0.5, 2.0, 9)
+    expected *= temperatures[:, None] / 0.7
     for group in range(2):
-        replica_thresholds(SEED, STREAM_FREE, 2, group, 3, 0.7, np.empty((4, 9), np.uint32), by_unit)
+        replica_thresholds(SEED, STREAM_FREE, 2, group, 3, temperatures, np.empty((4, 9), np.uint32), by_unit)
         np.testing.assert_allclose(by_unit, expected[:, 4 * group : 4 * group + 4].T, rtol=1e-12)
 
 

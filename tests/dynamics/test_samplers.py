@@ -16,6 +16,7 @@ from dynamics import block, exact_law, leaky_law, relax, sample, transition_matr
 from dynamics.block import two_colouring
 from dynamics.phases import Noise, advance, bind, free_phase, nudged_phase
 from meanfield import Model, QuadraticCost, fixed_point
+from tests.dynamics.counts import surprise
 
 # of the whole file, shared by Bonferroni among at most so many comparisons of a law with its samples
 FALSE_ALARM, COMPARISONS = 1e-9, 64
@@ -33,13 +34,6 @@ def network_for(network: Callable[..., Model], dynamics: str, size: int = 5, gai
 
 def index_of(states: np.ndarray) -> np.ndarray:
     return (states @ (1 << np.arange(states.shape[1]))).astype(np.int64)
-
-
-def surprise(indices: np.ndarray, law: np.ndarray) -> float:
-    """Bonferroni's p-value of the most surprising count, each by the exact two-sided binomial test."""
-    counts, law = np.bincount(indices, minlength=len(law)), np.clip(law, 0, 1)
-    tails = np.minimum(stats.binom.cdf(counts, len(indices), law), stats.binom.sf(counts - 1, len(indices), law))
-    return float(min(1.0, 2 * len(law) * tails.min()))
 
 
 def accepted(indices: np.ndarray, law: np.ndarray) -> bool:

@@ -164,7 +164,7 @@ def certify(
     import numpy as np
 
     from dynamics.crnn.certificate import certify as certify_network
-    from dynamics.crnn.certificate import table
+    from dynamics.crnn.certificate_table import table
     from dynamics.crnn.train import recorded
     from dynamics.provenance import make_writable, provenance, write_json
     from meanfield import ConvergenceError

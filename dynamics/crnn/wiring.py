@@ -1,6 +1,7 @@
 """The weights as the kernels read them: every layer a strided convolution of images with their channels last.
 
-Main results: Wiring, wire, squared, magnitudes, scratch_for, input_drive, drive, accumulate, accumulate_images, unpack.
+Main results: Wiring, wire, effective_kernel, squared, magnitudes, scratch_for, input_drive, drive, accumulate, accumulate_images,
+unpack.
 
 Average pooling after a convolution is one convolution: its kernel is w summed over the windows, Σ_{a,b<pool} w[i − a·stride,
 j − b·stride]/pool², its stride stride·pool; truncated windows stay truncated. A dense layer is a convolution of a 1 × 1 image
@@ -26,7 +27,7 @@ import numpy as np
 from numba import prange
 from numpy.typing import DTypeLike, NDArray
 
-from dynamics.crnn.architecture import Architecture, Conv
+from dynamics.crnn.architecture import Architecture, Conv, Dense
 from dynamics.crnn.tiles import LINE, MOST_VECTORS, aligned, lanes, multiply_add, padded_width
 from dynamics.kernel import kernel
 
@@ -71,13 +72,13 @@ def wire(architecture: Architecture, weights: Array, dtype: DTypeLike) -> Wiring
     arrays = architecture.arrays(weights)
     for n, (table, layer) in enumerate(zip(layers, architecture.layers, strict=True)):
         below, above = (architecture.input, *architecture.shapes)[n], architecture.shapes[n]
+        effective = effective_kernel(layer, arrays[n].astype(dtype))
         if isinstance(layer, Conv):
-            effective = _pooled(layer, arrays[n].transpose(2, 3, 1, 0).astype(dtype))
             pool = 1 if layer.pooling == "average" else layer.pool
             stride, padding = layer.stride * layer.pool // pool, layer.padding
             (channels, height, width), (_, *pooled) = below, above
         else:
-            effective, pool, stride, padding = arrays[n][None, None].astype(dtype), 1, 1, 0
+            pool, stride, padding = 1, 1, 0
             channels, height, width, pooled = architecture.weight_shapes[n][0], 1, 1, [1, 1]
         rows, columns, _, units = effective.shape
         inner = [
@@ -141,8 +142,11 @@ def _aligned_together(parts: list[Array], dtype: DTypeLike) -> Array:
     return whole
 
 
-def _pooled(layer: Conv, weights: Array) -> Array:
-    """(rows', columns', below, above): the kernel of convolution and average pooling in one."""
+def effective_kernel(layer: Conv | Dense, weights: Array) -> Array:
+    """(rows', columns', below, above): convolution and average pooling in one, or a dense layer; weights as in its array."""
+    if isinstance(layer, Dense):
+        return weights[None, None]
+    weights = weights.transpose(2, 3, 1, 0)
     if layer.pooling != "average":
         return weights
     reach = layer.kernel + (layer.pool - 1) * layer.stride

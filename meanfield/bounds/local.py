@@ -1,6 +1,7 @@
 """Outside the global hypotheses: what holds in a certified ball about a fixed point that was found.
 
-Main results: local_contraction (thm:A5c), local_tracking, exit_probability, local_mean_error (thm:B11b).
+Main results: local_contraction (thm:A5c), local_tracking, exit_probability, local_mean_error (thm:B11b); least_caps and
+exit_exponent, for networks whose J is no matrix.
 
 With caps ŝ on the slopes σ'(h_i/T) in the ball, ‖e‖_ŝ² = Σ e_i²/ŝ_i and κ̂ = ‖Ŝ^½ J Ŝ^½‖₂/T take the places of 4‖e‖₂² and
 κ; ŝ = ¼ is thm:A5 and thm:B4.
@@ -9,6 +10,7 @@ With caps ŝ on the slopes σ'(h_i/T) in the ball, ‖e‖_ŝ² = Σ e_i²/ŝ_i 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -138,7 +140,7 @@ def exit_probability(
     radii = [radius] if radius is not None else [first.radius * float(factor) for factor in np.geomspace(0.25, 8, 16)]
     floors = FLOORS if radius is None else FLOORS[:1]
     balls = [_contraction(model, mean, one, floor) for floor in floors for one in radii]
-    exponents = [_exit_exponent(ball, epsilon, copies) for ball in balls if ball.gain < 1]
+    exponents = [exit_exponent(ball, epsilon, copies) for ball in balls if ball.gain < 1]
     return min(1.0, steps * math.exp(min(exponents, default=math.inf)))
 
 
@@ -149,8 +151,29 @@ def curvature_reach(model: Model, mean_activity: FloatArray, ball: LocalContract
     return float((skew * _reach(model, ball.slopes)).max()) / model.temperature
 
 
-def _exit_exponent(ball: LocalContraction, leak: float, copies: int) -> float:
-    """The least −λr² + L/(1 − θ) over λ."""
+def least_caps(start: FloatArray, caps: Callable[[FloatArray], FloatArray]) -> FloatArray:
+    """The least ŝ ≥ start with ŝ ≥ caps(ŝ), with a margin; caps: the largest slopes in the ball that ŝ gives, increasing in ŝ."""
+    slopes = start
+    for _ in range(MOST_ITERATIONS):
+        # from below, monotone: the limit is the least solution
+        higher = np.maximum(caps(slopes), slopes)
+        if (higher <= slopes * (1 + 0.1 * MARGIN)).all():
+            break
+        slopes = higher
+    slopes, margin = np.minimum(slopes * (1 + MARGIN), 0.25), MARGIN
+    # a thousandth of the margin is kept for rounding; ends at the latest at ¼, which no slope exceeds
+    while (np.minimum(caps(slopes) * (1 + 1e-3 * MARGIN), 0.25) > slopes).any():
+        slopes, margin = np.minimum(slopes * (1 + margin), 0.25), 2 * margin
+    return slopes
+
+
+def slopes_between(low: FloatArray, high: FloatArray) -> FloatArray:
+    """The largest σ' at fields h/T from low to high."""
+    return activity_variance(firing_probability(np.clip(0.0, low, high), 1.0))
+
+
+def exit_exponent(ball: LocalContraction, leak: float, copies: int) -> float:
+    """The least −λr² + L/(1 − θ) over λ (thm:B11b)."""
     proxies = 1 / (4 * whole_number("copies", copies, 1) * ball.slopes)
     rate = ball.rate(leak) ** 2
     tilts = TILTS * (1 - rate) / (2 * leak**2 * proxies.max())
@@ -172,23 +195,9 @@ def _contraction(model: Model, mean: FloatArray, radius: float, floor: float) ->
     if math.isinf(radius):
         slopes = np.minimum(np.maximum(largest_slope(model), floor) * (1 + MARGIN), 0.25)
     else:
-        slopes = np.maximum(activity_variance(mean), floor)
-        for _ in range(MOST_ITERATIONS):
-            # from below, monotone: the limit is the least solution
-            higher = np.maximum(_caps(model, mean, radius, slopes), slopes)
-            if (higher <= slopes * (1 + 0.1 * MARGIN)).all():
-                break
-            slopes = higher
-        slopes, margin = np.minimum(slopes * (1 + MARGIN), 0.25), MARGIN
-        # a thousandth of the margin is kept for rounding; ends at the latest at ¼, which no slope exceeds
-        while (np.minimum(_caps(model, mean, radius, slopes) * (1 + 1e-3 * MARGIN), 0.25) > slopes).any():
-            slopes, margin = np.minimum(slopes * (1 + margin), 0.25), 2 * margin
+        start = np.maximum(activity_variance(mean), floor)
+        slopes = least_caps(start, lambda slopes: slopes_between(*_fields(model, mean, radius, slopes)))
     return LocalContraction(radius, _gain(model, slopes), slopes)
-
-
-def _caps(model: Model, mean: FloatArray, radius: float, slopes: FloatArray) -> FloatArray:
-    low, high = _fields(model, mean, radius, slopes)
-    return activity_variance(firing_probability(np.clip(0.0, low, high), 1.0))
 
 
 def _fields(model: Model, mean: FloatArray, radius: float, slopes: FloatArray) -> tuple[FloatArray, FloatArray]:

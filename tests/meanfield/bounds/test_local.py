@@ -186,13 +186,13 @@ def test_one_copy_is_the_default() -> None:
 def test_a_ball_that_does_not_contract_proves_no_stay(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of the balls tried, those with gain ≥ 1 are left out: they have no rate."""
     used: list[float] = []
-    exponent = local._exit_exponent
+    exponent = local.exit_exponent
 
     def record(ball: local.LocalContraction, leak: float, copies: int) -> float:
         used.append(ball.gain)
         return exponent(ball, leak, copies)
 
-    monkeypatch.setattr(local, "_exit_exponent", record)
+    monkeypatch.setattr(local, "exit_exponent", record)
     bounds.exit_probability(BISTABLE, UPPER, leak=0.01, steps=1)
     assert max(used) < 1
     assert len(used) < 16 * len(local.FLOORS)

@@ -137,7 +137,7 @@ def heat_bath(size: int, chains: int, sweeps: int) -> Contender:
     def run() -> None:
         sample(model, dynamics="glauber", scan="systematic", steps=sweeps, replicas=chains, seed=0)
 
-    return Contender(run, lambda seed: {"states": draw(seed, 20 * chains, 30)}, LIBRARY)
+    return Contender(run, lambda seed: {"states": draw(seed, 4 * chains, 30)}, LIBRARY)
 
 
 def enumeration(size: int) -> Contender:

@@ -34,10 +34,11 @@ class Record(msgspec.Struct):
     left_out: dict[str, str] = {}
 
     def put(self, name: str, records: list[dict[str, Any]]) -> None:
-        """Put a row's records in the place of its older ones; those with a floor are lines of the table."""
+        """Put a row's records in the place of those on as many threads and by the same clock; lines of the table have a floor."""
         made_by = {"commit": self.machine["commit"], "dirty": self.machine["dirty"]}
+        replaced = {_key(record) for record in records}
         for group in ("rows", "further"):
-            kept = [record for record in getattr(self, group) if record["name"] != name]
+            kept = [record for record in getattr(self, group) if _key(record) not in replaced]
             new = [{**record, **made_by} for record in records if (record["floor"] is not None) == (group == "rows")]
             setattr(self, group, kept + new)
         self.left_out.pop(name, None)
@@ -47,12 +48,17 @@ class Record(msgspec.Struct):
         if name in SECTIONS:
             setattr(self, name, {} if name == "roofline" else [])
         else:
-            self.put(name, [])
+            self.rows = [record for record in self.rows if record["name"] != name]
+            self.further = [record for record in self.further if record["name"] != name]
         self.left_out[name] = reason
 
     def save(self, path: Path) -> None:
         """Write the file, whole or not at all."""
         write_json(path, msgspec.to_builtins(self))
+
+
+def _key(record: dict[str, Any]) -> tuple[str, int, str]:
+    return record["name"], record["threads"], record["clock"]
 
 
 def opened(path: Path, *, quick: bool, whole: bool) -> Record:

@@ -27,7 +27,7 @@ HERE = "benchmarks.roofline"
 CHAINS, LANES = 8, 16
 ROUNDS, NUMBERS, ORDER = 4_000_000, 16_000_000, 1024
 PINNED = "Haswell"
-REPEATS = 5
+REPEATS = 4
 
 
 @intrinsic

@@ -6,7 +6,7 @@ Main results: ROWS, Row.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from statistics import median
 from typing import Any
@@ -23,6 +23,8 @@ NUMPY, TORCH, DWAVE = (f"benchmarks.peers.{name}" for name in ("plain_numpy", "p
 SMALL, LARGE = (16, 32), (32, 64)
 PHASES = {"free": 30, "nudged": 10}
 TINY = {"channels": (3, 4), "batch": 2}
+# OpenBLAS's own choice, and that for AVX2, which is the faster one on some processors with AVX-512
+BLAS_KERNELS = (None, "Haswell")
 # agreement in float64 (Laborieux's cost and Scellier's target pass through float32) and in float32, where Layer 1 cancels
 EXACT, ROUNDED = 1e-6, 1e-3
 # of a statistical comparison: no value further apart than so many standard errors, missed by chance in one of 10⁴ runs
@@ -35,7 +37,7 @@ class Row:
     """A line of the table. measure(threads, setting) -> {clock: {ratio, low, high, …}, blas, …}; pool: of the conv layers.
 
     floor, goal: what the ratio must never fall below, and is to reach, by `clock` on one thread; None where it is shown only.
-    single: it has no two-thread form.
+    single: it runs on one thread alone.
     """
 
     name: str
@@ -51,16 +53,14 @@ class Row:
     def records(self, setting: Setting) -> list[Record]:
         """A record for each number of threads and each clock, in the form of results/bench.json."""
         made = []
-        for threads in setting.threads:
-            if self.single and threads != setting.threads[0]:
-                continue
+        for threads in (1,) if self.single else setting.threads:
             found = self.measure(threads, setting)
             for clock in sorted({"cpu", "wall", self.clock} & found.keys()):
-                judged = clock == self.clock and (threads == 1 or self.single)
+                judged = clock == self.clock and threads == 1
                 made.append(
                     {
                         "name": self.name, "work": self.work, "peer": self.peer, "floor": self.floor if judged else None,
-                        "goal": self.goal if judged else None, "pool": self.pool, "threads": 1 if self.single else threads,
+                        "goal": self.goal if judged else None, "pool": self.pool, "threads": threads,
                         "clock": clock, "blas": found["blas"], "library": found["library"], "repeats": found["repeats"],
                         **found[clock],
                     }
@@ -113,7 +113,7 @@ def same_law(ours: Outcome, theirs: Outcome) -> None:
 
 
 def _sized(side: Side, setting: Setting, quick: Mapping[str, Any]) -> Side:
-    return Side(side.factory, {**side.arguments, **(quick if setting.quick else {})}, side.threads)
+    return replace(side, arguments={**side.arguments, **(quick if setting.quick else {})})
 
 
 def _against(
@@ -123,7 +123,11 @@ def _against(
     """Our function against the peer's of the same name and arguments, and `theirs`; `quick` are those of a quick run."""
 
     def measure(threads: int, setting: Setting) -> Record:
-        sides = Side(f"{OURS}:{function}", arguments), Side(f"{peer}:{function}", {**arguments, **theirs})
+        kernels = BLAS_KERNELS if peer == NUMPY else (None,)
+        sides = (
+            Side(f"{OURS}:{function}", arguments),
+            Side(f"{peer}:{function}", {**arguments, **theirs}, blas_kernels=kernels),
+        )
         own, rival = (_sized(side, setting, quick) for side in sides)
         return race(own, rival, agree, threads=threads, setting=setting)
 
@@ -142,13 +146,13 @@ def _precision(threads: int, setting: Setting) -> Record:
     """Layer 1's ‖g32 − g64‖/‖g64‖, the peer's over ours, each against its own float64, for fresh weights and images."""
     arguments = {"channels": (3, 4) if setting.quick else LARGE, "pooling": "average", "batch": 1, **PHASES}
     errors = []
-    with Worker(Side(f"{LABORIEUX}:ep_step", arguments), threads) as peer:
+    sides = [Side(f"{module}:ep_step", arguments) for module in (OURS, LABORIEUX)]
+    with Worker(sides[1], threads) as peer, Worker(sides[0], threads) as own:
         greeting = peer.greeting
-        with Worker(Side(f"{OURS}:ep_step", arguments), threads) as own:
-            for seed in range(1 if setting.quick else setting.repeats):
-                outcomes = [worker.outcome(seed) for worker in (own, peer)]
-                same_gradients(*outcomes)
-                errors.append([distance(*(found[f"float{size}.weights.0"] for size in (32, 64))) for found in outcomes])
+        for seed in range(1 if setting.quick else setting.repeats):
+            outcomes = [worker.outcome(seed) for worker in (own, peer)]
+            same_gradients(*outcomes)
+            errors.append([distance(*(found[f"float{size}.weights.0"] for size in (32, 64))) for found in outcomes])
     ratios = [theirs / ours for ours, theirs in errors]
     middle = {name: median(column) for name, column in zip(("ours", "theirs"), zip(*errors, strict=True), strict=True)}
     spread = {"ratio": median(ratios), "low": min(ratios), "high": max(ratios), **middle}
@@ -172,11 +176,13 @@ def _conv_rows() -> list[Row]:
     for (who, pooling), pairs in goals.items():
         for pair, (floor, goal) in pairs.items():
             short, long, steps = *_named(pair), {"channels": pair, "batch": 64, **PHASES}
-            # the second kernel's gradient reads its maxima off the mean of the nudged states here, off each of them there
+            # the second kernel's gradient reads its maxima off the mean of the nudged states here, off each of them there:
+            # equal to rounding unless a maximum moves
             agree = same_gradients if pooling == "average" else partial(same_gradients, leave="weights.1")
             measure = _against(modules[who][0], "ep_step", {"pooling": pooling, **steps}, agree)
             work = f"conv EP step {long}, {pooling} pool, logistic units, batch 64, 30 + 2·10 steps, update"
-            rows.append(Row(f"{who}-{pooling}-{short}", work, modules[who][1], measure, floor, goal, pooling))
+            name, single = f"{who}-{pooling}-{short}", floor is None
+            rows.append(Row(name, work, modules[who][1], measure, floor, goal, pooling, single=single))
     for pair, floor, goal in ((LARGE, 5.0, 10.0), (SMALL, 5.0, 9.0)):
         short, long, steps = *_named(pair), {"channels": pair, "batch": 64, **PHASES}
         for fused in (False, True):
@@ -184,7 +190,7 @@ def _conv_rows() -> list[Row]:
             kind, peer = ("stochastic-fused", "torch, pooling fused") if fused else ("stochastic", "plain torch")
             work = f"stochastic conv EP step {long}, activity 10 %, batch 64, 30 + 2·10 steps, update"
             limits = (None, None) if fused else (floor, goal)
-            rows.append(Row(f"{kind}-{short}", work, peer, measure, *limits, "average"))
+            rows.append(Row(f"{kind}-{short}", work, peer, measure, *limits, "average", single=fused))
     return rows
 
 

@@ -21,7 +21,7 @@ def measure(setting: Setting) -> list[dict[str, Any]]:
     quick = setting.quick
     step = TINY if quick else STEP
     sizes = (20, 40) if quick else (30, 100, 300, 1000, 2000)
-    states = (10, 12) if quick else (16, 18, 20, 22, 24)
+    states = (10, 12) if quick else (16, 20, 24, 28)
     pairs = ((2, 3), (3, 4)) if quick else ((8, 16), (16, 32), (32, 64), (64, 128))
     free, batches = ((2, 4), (1, 2)) if quick else ((10, 30, 100, 300), (1, 4, 16, 64, 256))
     curves = [

@@ -110,11 +110,11 @@ def _roofline(axes: Axes, found: dict[str, Any]) -> None:
 
 
 def _memory(axes: Axes, points: list[dict[str, Any]]) -> None:
-    """Peak bytes of a step; what is below a page of memory shows as one."""
+    """Peak bytes of a step."""
     kinds = list(dict.fromkeys(point["kind"] for point in points))
     for kind, colour in zip(kinds, COLOURS, strict=False):
         free, size = np.array([(point["free"], point["bytes"]) for point in points if point["kind"] == kind]).T
-        axes.plot(free, np.maximum(size, 4096) / 1e6, "o-", color=colour, label=kind, markersize=2.5)
+        axes.plot(free, size / 1e6, "o-", color=colour, label=kind, markersize=2.5)
     axes.set(xscale="log", yscale="log", xlabel="free steps", ylabel="peak memory of a step (MB)")
     page.log_ticks(axes.xaxis, (1, 3, 10, 30, 100, 300))
     if kinds:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import ours, problems
+from benchmarks import ours, problems, race
 from benchmarks.__main__ import main
 from benchmarks.contender import MissingPeer
 from benchmarks.memory import KINDS
@@ -148,20 +148,39 @@ def test_a_race_frees_openblas_and_sets_the_threads(monkeypatch):
     assert environment(1, "Haswell")["OPENBLAS_CORETYPE"] == "Haswell"
 
 
+def test_a_side_runs_on_the_faster_of_its_blas_kernels(monkeypatch):
+    seconds, made = {None: 3.0, "Haswell": 1.0, "Prescott": 2.0}, []
+
+    class Timed:
+        def __init__(self, side, threads, *, blas_kernel):
+            made.append(blas_kernel)
+            self.ask = lambda command: {"cpu": seconds[blas_kernel]}
+
+        __enter__, __exit__ = (lambda self: self), (lambda self, *error: None)
+
+    monkeypatch.setattr(race, "Worker", Timed)
+    race.at_its_best(Side("module:function", blas_kernels=(None, "Haswell", "Prescott")), 1)
+    assert made == [None, "Haswell", "Prescott", "Haswell"]
+    made.clear()
+    race.at_its_best(Side("module:function"), 1)
+    assert made == [None]
+
+
 def record_of(cpu="this", quick=False):
     return Record({"cpu": cpu, "commit": "c", "dirty": False}, {}, quick)
 
 
-def test_rows_take_the_place_of_the_same_rows(tmp_path):
+def test_rows_take_the_place_of_the_same_rows():
     record = record_of()
-    row = {"name": "a", "floor": 1.0, "ratio": 2.0}
-    record.put("a", [row, {**row, "floor": None}])
+    row = {"name": "a", "floor": 1.0, "ratio": 2.0, "threads": 1, "clock": "cpu"}
+    further = {**row, "floor": None, "threads": 2}
+    record.put("a", [row, further])
     record.put("b", [{**row, "name": "b"}])
     record.put("a", [{**row, "ratio": 3.0}])
     assert [(found["name"], found["ratio"]) for found in record.rows] == [("b", 2.0), ("a", 3.0)]
-    assert record.further == []
+    assert [(found["threads"], found["ratio"]) for found in record.further] == [(2, 2.0)]
     record.leave_out("a", "why")
-    assert [found["name"] for found in record.rows] == ["b"]
+    assert [found["name"] for found in (*record.rows, *record.further)] == ["b"]
     assert record.left_out == {"a": "why"}
     record.put("a", [row])
     assert record.left_out == {}

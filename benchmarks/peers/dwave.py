@@ -36,7 +36,7 @@ def heat_bath(size: int, chains: int, sweeps: int) -> Contender:
         return found.record.sample[:, np.argsort(found.variables)]
 
     def outcome(seed: int) -> Mapping[str, np.ndarray]:
-        return {"states": (draw(spins(seed), 20 * chains, 30) + 1) / 2}
+        return {"states": (draw(spins(seed), 4 * chains, 30) + 1) / 2}
 
     model = spins(0)
     return Contender(lambda: draw(model, chains, sweeps), outcome, "dwave-samplers")

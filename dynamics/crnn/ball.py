@@ -58,9 +58,10 @@ class Surroundings:
         return min(ball.radius**2, float(corner.sum()))
 
     def square(self, ball: LocalContraction, *, leak: float, steps: int) -> float:
-        """The mean over t = 1 … steps of what bounds E[‖s_t − m*‖_ŝ²; not left by t], s_0 = m*: x_{t+1} = ρ̂²x_t + ε²V_t with
+        """The mean over t = 1 … steps of x_t ≥ E[‖s_t − m*‖_ŝ²; not left by t], from s_0 = m*.
 
-        V_t = Σ_i min(1, v_i/ŝ_i + η_i‖Ŝ^½J_i‖₂√x_t/T), η = max|1 − 2σ| in the ball. Paper: thm:F1.
+        x_{t+1} = ρ̂²x_t + ε² Σ_i min(1, v_i/ŝ_i + η_i‖Ŝ^½J_i‖₂√x_t/T), η = max|1 − 2σ| in the ball. Holds when κ̂ < 1.
+        Paper: thm:F1.
         """
         ends = np.stack(self.fields(ball.radius, ball.slopes))
         lift = np.abs(1.0 - 2.0 * firing_probability(ends, 1.0)).max(axis=0) * self.reach(ball.slopes)
@@ -105,8 +106,10 @@ def _preference(ball: LocalContraction, leak: float | None, steps: int) -> tuple
 
 
 class Watch:
-    """Paths about their images' fixed points, step by step: farthest (B, replicas), the largest ‖s − m*‖_ŝ; left, whether out
-    of the ball yet; square (B, replicas), the mean over steps of ‖s_t − m*‖_ŝ² while it is not left. 0 for images without one.
+    """Paths about their images' fixed points, step by step.
+
+    farthest (B, replicas): the largest ‖s − m*‖_ŝ. left (B, replicas): whether out of the ball yet. 0 and False for images
+    without a ball.
     """
 
     def __init__(self, balls: Sequence[LocalContraction | None], means: FloatArray, replicas: int) -> None:
@@ -129,5 +132,5 @@ class Watch:
 
     @property
     def square(self) -> FloatArray:
-        """See above."""
+        """The mean over steps of ‖s_t − m*‖_ŝ², 0 from when the ball is left, (B, replicas)."""
         return self._total / self._steps

@@ -20,7 +20,7 @@ from dynamics.crnn.network import Network, Spiking
 from dynamics.crnn.spectra import MARGIN, Bracket, Drives, extreme_eigenvalue, neumann, spectral_radius
 from meanfield.bounds.local import LocalContraction
 from meanfield.equations import SUP_CURVATURE, activity_variance
-from meanfield.model import FloatArray
+from meanfield.model import FloatArray, whole_number
 
 STREAM_CERTIFICATE = 64
 OUTSIDE, SILENT = "outside", "says nothing"
@@ -156,9 +156,11 @@ def certify(
 ) -> Certificate:
     """The certificate of a network on a batch of images (B, inputs), with one relaxation's errors measured on them.
 
-    replicas and steps: leaky paths an image, from the fixed point, the first half of their steps not counted. Raises ValueError
-    for max pooling, ConvergenceError where an image has no fixed point within reach. Paper: thm:F1.
+    replicas and steps: leaky paths an image, from the fixed point, the first half of their steps not counted but for the ball.
+    Raises ValueError for max pooling, ConvergenceError where an image has no fixed point within reach. Paper: thm:F1.
     """
+    for name, value, least in (("replicas", replicas, 2), ("probes", probes, 2), ("steps", steps, 1)):
+        whole_number(name, value, least)
     drives = Drives(network)
     settling = replace(drives.network, leak=0.5)
     means, residuals = settling.settle(settling.constants(images), tolerance=1e-10, max_steps=20_000)
@@ -318,26 +320,26 @@ def _paths(
 ) -> Sample:  # fmt: skip
     """Paths from the fixed points, each step every network in its turn, looked at every few steps of their second half.
 
-    watch: looks at every step.
+    watch: looks at every step of leaky spikes.
     """
     count, units = means.shape
     numbers = np.arange(count * replicas)
     states = np.repeat(means, replicas, axis=0)
-    if len(turns) > 1 or turns[0].leak == 1.0:
+    if watch is None:
         # a chain of spikes starts from spikes
         states = (np.random.default_rng([seed, STREAM_CERTIFICATE, 1]).random(states.shape) < states).astype(np.float64)
     constants = np.repeat(turns[0].constants(images), replicas, axis=0)
     square, shift = np.zeros((count, units)), np.zeros((count * replicas, units))
     every, looks = 5, 0
     for step in range(0, steps, every):
-        for number in range(every):
+        for number in range(min(every, steps - step)):
             for place, network in enumerate(turns):
                 first = (step + number) * len(turns) + place
                 noise = Spiking(seed, STREAM_CERTIFICATE, numbers)
                 network.phase(states, constants, steps=1, window=1, first=first, spiking=noise)
             if watch is not None:
                 watch.look(states)
-        if step >= steps // 2:
+        if step + every > steps // 2:
             apart = states - np.repeat(means, replicas, axis=0)
             square += (apart**2).reshape(count, replicas, units).mean(axis=1)
             shift += apart

@@ -141,6 +141,26 @@ def test_balls_are_reported_with_what_was_seen_of_them():
 
 
 @pytest.mark.exact
+@pytest.mark.parametrize(("name", "value"), [("replicas", 1), ("probes", 1), ("steps", 0)])
+def test_too_few_paths_probes_or_steps_are_refused(name, value):
+    net = stacks.network(Architecture.dense(2, 1), 0)
+    with pytest.raises(ValueError, match=f"{name} must be .*, got {value}"):
+        certify(net, np.zeros((2, 2)), **{**QUICK, name: value})
+
+
+@pytest.mark.exact
+def test_the_ball_is_watched_for_the_steps_that_the_bound_speaks_of():
+    """A free unit that fires with probability ½: E(s_t − ½)² = ¼(1 − (1 − ε)^{2t})ε/(2 − ε), an equality in B11b."""
+    net = stacks.network(Architecture.dense(2, 1), 0, leak=0.5)
+    net = replace(net, weights=np.zeros(2), bias=np.full(1, 0.2))
+    found = certify(net, np.zeros((2, 2)), replicas=4000, probes=2, steps=2)
+    square = next(one for one in found.predictions if one.quantity.startswith("E‖s − m*‖_ŝ²"))
+    # ŝ = ¼: ¼·ε² + ¼·ε²(1 + (1 − ε)²), times 4, halved
+    assert square.predicted == pytest.approx(0.5 * (0.25 + 0.25 * 1.25), rel=1e-6)
+    assert square.measured == pytest.approx(square.predicted, rel=0.03)
+
+
+@pytest.mark.exact
 def test_the_cube_is_a_ball_that_nothing_leaves():
     net = stacks.network(SMALL, 3, scale=0.4, leak=0.3)
     images, _ = stacks.batch(net, 3, count=2)

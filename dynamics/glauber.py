@@ -2,8 +2,9 @@
 
 Main results: step, sample, sweep_in_order.
 
-In order 0 … N−1 all replicas redraw the same unit: 16 of them are the lanes of vectors. The fields of eight units are one tile of
-dynamics.crnn.tiles, which reads each coupling once for all lanes; among the eight, a redrawn unit corrects those after it. At
+In order 0 … N−1 all replicas redraw the same unit: 32 of them are the lanes of vectors. The fields of eight units are one tile of
+dynamics.crnn.tiles, which reads each coupling once for all lanes; among the eight, a redrawn unit corrects those after it. This
+is done in float32, and where the margin h − T logit(u) lies within what float32 may err, in float64: every spike is float64's. At
 random sites every replica keeps its own field, N additions for a flip. Both sum fields afresh, each sweep or each block: no
 drift, and a split run sees the same bits as an unbroken one. `step` is the plain form of an update.
 """
@@ -18,11 +19,13 @@ from dynamics.crnn.fire import random_words
 from dynamics.crnn.tiles import MOST_ROWS, multiply_add
 from dynamics.forces import cost_force
 from dynamics.kernel import kernel
-from dynamics.logit import logit
-from dynamics.panels import GROUP, PANEL, VECTOR, lines, local_fields, packed_couplings, replica_thresholds
+from dynamics.logit import logit, rough_logit
+from dynamics.panels import GROUP, PANEL, VECTOR, lines, local_fields, packed_couplings, replica_words, rough_lines
 from dynamics.philox import site, to_unit
 
-LANES, BLOCK = PANEL, MOST_ROWS
+# Two vectors of float32, and the rows of a tile.
+LANES, BLOCK = 4 * VECTOR, MOST_ROWS
+_ZERO, _ONE = np.float32(0.0), np.float32(1.0)
 
 
 @kernel()
@@ -37,49 +40,112 @@ def step(state, field, couplings, unit, force, temperature, uniform):
 
 
 @kernel()
-def _redraw_block(panel, fields, thresholds, change, first, couplings, slope, offset, nudgings):
-    """Redraw the units from `first` on that `fields` and `thresholds` (≤ 8, lanes) are of, in all lanes of panel (N, lanes)."""
+def rough_network(couplings, bias, slope, offset, nudgings, temperatures):
+    """(couplings, bias, slope, offset, windows (N,)) in float32, in units of the highest temperature.
+
+    A margin h + force − T logit(u) that is computed from them errs by less than its unit's window: couplings are rounded by 2⁻²⁴ of
+    themselves, each of N partial sums by 2⁻²⁴ of the most that its couplings reach, the sums after them (force, corrections among
+    eight units) by 2⁻²⁴ of what the field reaches, and the threshold errs by 5e-6 < 2⁻¹⁷ (rough_logit 2.1e-6, two roundings).
+    """
+    size, hottest, strongest = bias.shape[0], temperatures.max(), np.abs(nudgings).max()
+    windows = np.empty(size, np.float32)
+    for unit in range(size):
+        up, down, reached = 0.0, 0.0, 0.0
+        for j in range(size):
+            up += max(couplings[unit, j], 0.0)
+            down += max(-couplings[unit, j], 0.0)
+            reached += max(up, down)
+        beside = abs(bias[unit]) + strongest * (abs(slope[unit]) + abs(offset[unit]))
+        rounded = up + down + reached + 16 * (max(up, down) + beside)
+        windows[unit] = 1.01 * 2.0**-24 * rounded / hottest + 2.0**-17
+    scaled = (couplings / hottest).astype(np.float32), (bias / hottest).astype(np.float32)
+    return *scaled, (slope / hottest).astype(np.float32), (offset / hottest).astype(np.float32), windows
+
+
+@kernel()
+def _spike(panel, unit, lane, state, word, network, nudging, temperature):
+    """One lane's draw in float64: the field summed in the order of the units, against T logit(u)."""
+    couplings, bias, slope, offset = network
+    field = bias[unit] + cost_force(state, slope[unit], offset[unit], nudging)
+    for j in range(panel.shape[0]):
+        field += couplings[unit, j] * panel[j, lane]
+    return _ONE if field > temperature * logit(to_unit(word)) else _ZERO
+
+
+@kernel()
+def _redraw_block(panel, fields, thresholds, drawn, margins, changes, first, network, rough, nudged, rough_nudgings):
+    """Redraw the units from `first` on that `fields` (≤ 8, lanes) are of, in all lanes of panel (N, lanes).
+
+    What float32 leaves unsure is drawn in float64, so that no spike depends on float32; nudged: nudgings, temperatures.
+    """
+    lanes = panel.shape[1]
     for row in range(fields.shape[0]):
         unit = first + row
         state, field, threshold = panel[unit], fields[row], thresholds[row]
-        unit_slope, unit_offset = slope[unit], offset[unit]
-        for lane in range(state.shape[0]):
-            force = cost_force(state[lane], unit_slope, unit_offset, nudgings[lane])
-            fired = 1.0 if field[lane] + force > threshold[lane] else 0.0
-            change[lane] = fired - state[lane]
+        unit_slope, unit_offset, window = rough[2][unit], rough[3][unit], rough[4][unit]
+        unsure = 0
+        for lane in range(lanes):
+            force = cost_force(state[lane], unit_slope, unit_offset, rough_nudgings[lane])
+            margin = field[lane] + force - threshold[lane]
+            fired = _ONE if margin > _ZERO else _ZERO
+            margins[lane] = margin
+            changes[lane] = fired - state[lane]
             state[lane] = fired
+        for lane in range(lanes):
+            # infinity and NaN, where float32 does not hold the couplings, are unsure too
+            unsure += 0 if abs(margins[lane]) > window else 1
+        if unsure > 0:
+            for lane in range(lanes):
+                if not abs(margins[lane]) > window:
+                    before = state[lane] - changes[lane]
+                    state[lane] = _spike(
+                        panel, unit, lane, before, drawn[row, lane], network, nudged[0][lane], nudged[1][lane]
+                    )
+                    changes[lane] = state[lane] - before
         for later in range(row + 1, fields.shape[0]):
-            coupling, field = couplings[unit, first + later], fields[later]
-            for lane in range(state.shape[0]):
-                field[lane] += coupling * change[lane]
+            coupling, field = rough[0][unit, first + later], fields[later]
+            for lane in range(lanes):
+                field[lane] += coupling * changes[lane]
 
 
 @kernel()
 def sweep_in_order(
-    states, couplings, bias, slope, offset, nudgings, temperatures, seed, stream, first_step, steps, first_replica
-):
-    """Sweeps over the units in order; states (replicas, N), at most 16 replicas."""
+    states, couplings, bias, slope, offset, rough, nudgings, temperatures, hottest, seed, stream, first_step, steps,
+    first_replica,
+):  # fmt: skip
+    """Sweeps over the units in order; states (replicas, N), at most 32; rough: rough_network at `hottest` temperature."""
     replicas, size = states.shape
-    lanes = VECTOR if replicas <= VECTOR else LANES
-    panel, fields, thresholds = lines(size, lanes), lines(BLOCK, lanes), lines(BLOCK, lanes)
-    drawn, change, places = np.empty((4, lanes), np.uint32), np.empty(lanes), np.arange(BLOCK)
-    strengths, warmth = np.zeros(lanes), np.ones(lanes)
-    strengths[:replicas], warmth[:replicas] = nudgings, temperatures
+    lanes = LANES // 2 if replicas <= LANES // 2 else LANES
+    panel, fields, thresholds = rough_lines(size, lanes), rough_lines(BLOCK, lanes), rough_lines(BLOCK, lanes)
+    drawn, margins, changes = (
+        np.empty((BLOCK, lanes), np.uint32),
+        np.empty(lanes, np.float32),
+        np.empty(lanes, np.float32),
+    )
+    nudged, places = (np.zeros(lanes), np.ones(lanes)), np.arange(BLOCK)
+    nudged[0][:replicas], nudged[1][:replicas] = nudgings, temperatures
+    rough_nudgings, rough_temperatures = nudged[0].astype(np.float32), (nudged[1] / hottest).astype(np.float32)
     panel[:, :replicas] = states.T
-    flat_fields, flat_couplings, flat_panel = fields.reshape(-1), couplings.reshape(-1), panel.reshape(-1)
+    flat_fields, flat_couplings, flat_panel = fields.reshape(-1), rough[0].reshape(-1), panel.reshape(-1)
     for now in range(first_step, first_step + steps):
         for first in range(0, size, BLOCK):
             count = min(BLOCK, size - first)
             for row in range(count):
-                fields[row] = bias[first + row]
+                fields[row] = rough[1][first + row]
             multiply_add(
                 flat_fields, 0, places, lanes, flat_couplings, first * size, places, size, count, flat_panel, 0, lanes,
                 1, 0, 0, size, 1, lanes,
             )  # fmt: skip
             for row in range(0, count, 4):
-                group, four = (first + row) // 4, thresholds[row : row + 4]
-                replica_thresholds(seed, stream, now, group, first_replica, warmth, drawn, four)
-            _redraw_block(panel, fields[:count], thresholds, change, first, couplings, slope, offset, strengths)
+                replica_words(seed, stream, now, (first + row) // 4, first_replica, drawn[row : row + 4])
+            for row in range(count):
+                threshold, row_words = thresholds[row], drawn[row]
+                for lane in range(lanes):
+                    threshold[lane] = rough_temperatures[lane] * rough_logit(row_words[lane])
+            _redraw_block(
+                panel, fields[:count], thresholds, drawn, margins, changes, first, (couplings, bias, slope, offset), rough,
+                nudged, rough_nudgings,
+            )  # fmt: skip
     states[:] = panel[:, :replicas].T
 
 
@@ -117,6 +183,34 @@ def _at_random(
 
 
 @kernel(parallel=True)
+def _sample_in_order(
+    states, couplings, bias, slope, offset, nudgings, temperatures, seed, stream, first_step, steps, first_replica
+):
+    rough, hottest = rough_network(couplings, bias, slope, offset, nudgings, temperatures), temperatures.max()
+    replicas = states.shape[0]
+    for group in prange((replicas + LANES - 1) // LANES):
+        first = group * LANES
+        last = min(first + LANES, replicas)
+        sweep_in_order(
+            states[first:last], couplings, bias, slope, offset, rough, nudgings[first:last], temperatures[first:last],
+            hottest, seed, stream, first_step, steps, first_replica + first,
+        )  # fmt: skip
+
+
+@kernel(parallel=True)
+def _sample_at_random(
+    states, couplings, bias, slope, offset, nudgings, temperatures, seed, stream, first_step, steps, first_replica
+):
+    packed, replicas = packed_couplings(couplings), states.shape[0]
+    for group in prange((replicas + GROUP - 1) // GROUP):
+        first = group * GROUP
+        last = min(first + GROUP, replicas)
+        _at_random(
+            states[first:last], couplings, packed, bias, slope, offset, nudgings[first:last], temperatures[first:last],
+            seed, stream, first_step, steps, first_replica + first,
+        )  # fmt: skip
+
+
 def sample(
     states, couplings, bias, slope, offset, nudgings, temperatures, systematic, seed, stream, first_step, steps,
     first_replica,
@@ -125,14 +219,33 @@ def sample(
 
     Replica r has temperatures[r] and the cost force of nudgings[r]; its noise is (seed, stream; step, unit, first_replica + r).
     """
-    replicas = states.shape[0]
-    packed = couplings if systematic else packed_couplings(couplings)
-    for group in prange((replicas + GROUP - 1) // GROUP):
-        first = group * GROUP
-        last = min(first + GROUP, replicas)
-        nudge = (slope, offset, nudgings[first:last], temperatures[first:last])
-        when = (seed, stream, first_step, steps, first_replica + first)
-        if systematic:
-            sweep_in_order(states[first:last], couplings, bias, *nudge, *when)
-        else:
-            _at_random(states[first:last], couplings, packed, bias, *nudge, *when)
+    if systematic:
+        _sample_in_order(
+            states,
+            couplings,
+            bias,
+            slope,
+            offset,
+            nudgings,
+            temperatures,
+            seed,
+            stream,
+            first_step,
+            steps,
+            first_replica,
+        )
+    else:
+        _sample_at_random(
+            states,
+            couplings,
+            bias,
+            slope,
+            offset,
+            nudgings,
+            temperatures,
+            seed,
+            stream,
+            first_step,
+            steps,
+            first_replica,
+        )

@@ -1,6 +1,6 @@
 """What chains that run side by side share: the fields of many replicas at once, and their noise as thresholds of the field.
 
-Main results: packed_couplings, local_fields, unit_thresholds, replica_thresholds, GROUP.
+Main results: packed_couplings, local_fields, unit_thresholds, replica_words, GROUP.
 
 Replicas go in groups, so that a coupling that is read serves up to eight of them: their fields are the tiles of
 dynamics.crnn.tiles, in panels of 16 columns, packed so that a panel stays in cache while the group passes. A field is summed in
@@ -29,6 +29,12 @@ PANEL = 2 * VECTOR
 def lines(rows, width):
     """Zeros (rows, width) that begin at a cache line."""
     return aligned(np.zeros(rows * width + LINE))[: rows * width].reshape(rows, width)
+
+
+@kernel()
+def rough_lines(rows, width):
+    """`lines` in float32."""
+    return aligned(np.zeros(rows * width + LINE, np.float32))[: rows * width].reshape(rows, width)
 
 
 @kernel()
@@ -69,13 +75,9 @@ def unit_thresholds(seed, stream, step, replica, temperature, drawn, thresholds)
 
 
 @kernel()
-def replica_thresholds(seed, stream, step, group, first_replica, temperatures, drawn, out):
-    """out (4, replicas): the thresholds of units 4·group … 4·group + 3, replica by replica with its temperature; drawn uint32."""
+def replica_words(seed, stream, step, group, first_replica, drawn):
+    """drawn (4, replicas) uint32: the words of units 4·group … 4·group + 3, replica by replica."""
     first, second, third, fourth = drawn[0], drawn[1], drawn[2], drawn[3]
-    for lane in range(out.shape[1]):
-        # four words of one counter: rows of their own, or the loop would not become vectors
+    for lane in range(drawn.shape[1]):
+        # rows of their own, or the loop would not become vectors
         first[lane], second[lane], third[lane], fourth[lane] = words(seed, stream, step, group, first_replica + lane)
-    for row in range(4):
-        thresholds, row_words = out[row], drawn[row]
-        for lane in range(out.shape[1]):
-            thresholds[lane] = temperatures[lane] * logit(to_unit(row_words[lane]))

@@ -16,7 +16,7 @@ import numpy as np
 from numba import prange
 from numpy.typing import ArrayLike
 
-from dynamics.glauber import LANES, sweep_in_order
+from dynamics.glauber import LANES, rough_network, sweep_in_order
 from dynamics.kernel import kernel
 from dynamics.panels import PANEL, lines, local_fields, packed_couplings
 from dynamics.phases import checked_noise, checked_states, over_replicas
@@ -61,17 +61,18 @@ def swap(states, energy, temperatures, first, noise, accepted):
 def _temper(states, couplings, bias, temperatures, seed, first_step, steps, first_replica, accepted):
     """Advance states (replicas, K, N) in place; accepted (replicas, K − 1) counts the swaps."""
     replicas, chains, size = states.shape
-    packed, nothing = packed_couplings(couplings), np.zeros(size)
+    packed, nothing, free = packed_couplings(couplings), np.zeros(size), np.zeros(chains)
+    rough, hottest = rough_network(couplings, bias, nothing, nothing, free, temperatures), temperatures.max()
     for r in prange(replicas):
         fields, places = lines(chains, packed.shape[0] // size * PANEL), np.arange(chains)
-        noise, energy, free = np.empty(chains - 1), np.empty(chains), np.zeros(chains)
+        noise, energy = np.empty(chains - 1), np.empty(chains)
         number = first_replica + r
         for now in range(first_step, first_step + steps):
             for first in range(0, chains, LANES):
                 last = min(first + LANES, chains)
                 sweep_in_order(
-                    states[r, first:last], couplings, bias, nothing, nothing, free[first:last], temperatures[first:last],
-                    seed, STREAM_FREE, now, 1, number * chains + first,
+                    states[r, first:last], couplings, bias, nothing, nothing, rough, free[first:last],
+                    temperatures[first:last], hottest, seed, STREAM_FREE, now, 1, number * chains + first,
                 )  # fmt: skip
             local_fields(states[r], packed, bias, places, fields)
             energies(states[r], fields, bias, energy)
@@ -100,7 +101,8 @@ def temper(
     if ladder.size < 2 or ladder[0] <= 0 or (np.diff(ladder) <= 0).any():
         raise ValueError(f"temperatures must be two or more, positive and rising, got {ladder.tolist()}: sort them")
     chains, size = ladder.size, model.size
-    whole_number("replicas", replicas, 1), whole_number("first_replica", first_replica, 0)
+    whole_number("replicas", replicas, 1)
+    whole_number("first_replica", first_replica, 0)
     noise = checked_noise(seed, first_step, steps, first_replica * chains, replicas * chains)
     if start is not None:
         given, shape = np.asarray(start), (replicas, chains, size)

@@ -75,8 +75,6 @@ class Surroundings:
 
 def leaving(ball: LocalContraction, *, leak: float, steps: int) -> float:
     """A bound on the probability that leaky spikes from m* leave the ball within `steps` steps, at most 1 (thm:B11b)."""
-    if math.isinf(ball.radius):
-        return 0.0
     return min(1.0, steps * math.exp(min(0.0, exit_exponent(ball, leak, 1))))
 
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dynamics.crnn import ball
 from dynamics.crnn.architecture import Architecture, Conv, Dense
 from dynamics.crnn.ball import Surroundings, Watch, best_ball, leaving
 from dynamics.crnn.spectra import Drives
@@ -58,11 +59,11 @@ def test_without_a_radius_the_caps_are_those_of_the_whole_cube():
 
 @pytest.mark.exact
 def test_the_bound_on_leaving_is_the_exits_of_b11b_and_at_most_one():
-    ball = LocalContraction(1.0, 0.2, np.array([0.1, 0.2]))
-    assert exit_exponent(ball, 0.01, 1) < -2
-    assert leaving(ball, leak=0.01, steps=2) == pytest.approx(2 * math.exp(exit_exponent(ball, 0.01, 1)), rel=1e-12)
-    assert leaving(ball, leak=0.5, steps=50) == 1.0
-    assert leaving(ball._replace(radius=1e-6), leak=0.01, steps=1) == 1.0
+    unit = LocalContraction(1.0, 0.2, np.array([0.1, 0.2]))
+    assert exit_exponent(unit, 0.01, 1) < -2
+    assert leaving(unit, leak=0.01, steps=2) == pytest.approx(2 * math.exp(exit_exponent(unit, 0.01, 1)), rel=1e-12)
+    assert leaving(unit, leak=0.5, steps=50) == 1.0
+    assert leaving(unit._replace(radius=1e-6), leak=0.01, steps=1) == 1.0
 
 
 @pytest.mark.exact
@@ -71,17 +72,17 @@ def test_the_bound_on_leaving_is_the_exits_of_b11b_and_at_most_one():
 def test_the_local_recursion_is_sharper_than_b11b_and_stays_above_the_noise_at_the_fixed_point(seed, leak, radius):
     net, constants, mean, _ = settled(seed=seed, scale=0.6)
     place = Surroundings(Drives(net), constants, mean)
-    ball = place.contraction(radius)
-    squares = [place.square(ball, leak=leak, steps=steps) for steps in (1, 2, 400)]
-    still = leak**2 * float((place.variance / ball.slopes).sum())
+    found = place.contraction(radius)
+    squares = [place.square(found, leak=leak, steps=steps) for steps in (1, 2, 400)]
+    still = leak**2 * float((place.variance / found.slopes).sum())
     assert squares[0] == pytest.approx(still, rel=1e-12)
     # x_1 and x_2 by hand
-    ends = np.stack(place.fields(radius, ball.slopes))
+    ends = np.stack(place.fields(radius, found.slopes))
     skew = np.abs(np.tanh(0.5 * ends)).max(axis=0)
-    second = np.minimum(1.0, place.variance / ball.slopes + skew * place.reach(ball.slopes) * math.sqrt(still)).sum()
-    rate = 1 - leak * (1 - ball.gain)
+    second = np.minimum(1.0, place.variance / found.slopes + skew * place.reach(found.slopes) * math.sqrt(still)).sum()
+    rate = 1 - leak * (1 - found.gain)
     assert squares[1] == pytest.approx(0.5 * (still + rate**2 * still + leak**2 * second), rel=1e-9)
-    if ball.gain < 1.0:
+    if found.gain < 1.0:
         assert still * (1 + 1e-12) < squares[2] <= leak**2 * SMALL.units / (1 - rate**2)
 
 
@@ -117,6 +118,30 @@ def test_the_ball_chosen_is_the_least_likely_to_be_left_or_else_the_steadiest():
     loud, mixed = best_ball(place, leak=1.0, steps=10**6), best_ball(place, leak=None, steps=20)
     for chosen in (loud, mixed):
         assert (1 - chosen.gain) * chosen.radius**2 == max((1 - one.gain) * one.radius**2 for one in tried)
+
+
+@pytest.mark.exact
+def test_of_balls_that_do_not_contract_none_is_considered(monkeypatch):
+    net, constants, mean, _ = settled(DENSE, seed=4, scale=6.0)
+    gains = []
+
+    def record(one, leak, steps):
+        gains.append(one.gain)
+        return float(leak), float(steps)
+
+    monkeypatch.setattr(ball, "_preference", record)
+    best_ball(Surroundings(Drives(net), constants, mean), leak=0.1, steps=20)
+    assert 0.5 < max(gains) < 1.0
+
+
+@pytest.mark.exact
+def test_the_largest_distance_is_the_balls_or_the_cubes():
+    net, constants, mean, _ = settled(DENSE)
+    place = Surroundings(Drives(net), constants, mean)
+    small, whole = place.contraction(0.1), place.contraction(math.inf)
+    assert place.largest(small) == pytest.approx(0.01, rel=1e-12)
+    corner = np.where(mean < 0.5, 1.0, 0.0)
+    assert place.largest(whole) == pytest.approx(((corner - mean) ** 2 / whole.slopes).sum(), rel=1e-12)
 
 
 @pytest.mark.exact

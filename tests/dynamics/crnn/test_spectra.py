@@ -162,6 +162,21 @@ def test_a_convolutions_norm_is_bounded_closely_by_its_kernels_fourier_transform
 
 
 @pytest.mark.exact
+def test_the_torus_is_large_enough_not_to_wrap():
+    """One place sees (1, −1): ‖W‖₂ = √2, the kernel's transform is at most 2, and on a torus of one place it would be 1."""
+    assert convolution_norm(np.array([1.0, -1.0]).reshape(2, 1, 1, 1), 1, (1, 1)) == pytest.approx(2.0, rel=1e-8)
+    assert convolution_norm(np.array([1.0, -1.0]).reshape(1, 2, 1, 1), 1, (1, 1)) == pytest.approx(2.0, rel=1e-8)
+
+
+@pytest.mark.exact
+@pytest.mark.parametrize("layer", [Conv(2, 3, padding=1, pool=2), Conv(2, 2, stride=2, pool=2), Conv(2, 2, stride=2)])
+def test_pooled_and_strided_blocks_are_bounded_closely(layer):
+    net = stacks.network(Architecture((1, 8, 8), (Conv(2, 1), layer), classes=2), 0)
+    exact = np.linalg.norm(net.couplings, 2)
+    assert exact <= Drives(net).block_norms(np.ones(net.architecture.units))[0] <= 1.05 * exact
+
+
+@pytest.mark.exact
 def test_a_chain_of_blocks_is_no_steeper_than_the_path_of_their_norms():
     assert chain_norm(np.empty(0)) == 0.0
     assert chain_norm(np.array([2.0])) == pytest.approx(2.0, rel=1e-8)

@@ -63,7 +63,7 @@ def two_colouring(couplings: FloatArray) -> NDArray[np.int64]:
     """
     size = couplings.shape[0]
     colours = np.full(size, -1, dtype=np.int64)
-    parent = np.full(size, -1, dtype=np.int64)
+    parent = np.full(size, -1)
     for root in range(size):
         if colours[root] >= 0:
             continue

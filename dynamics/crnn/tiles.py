@@ -55,7 +55,9 @@ def multiply_add_plain(
     out, out_start, out_places, out_step, a, a_start, a_places, a_step, count, b, b_start, width,
     outer, a_outer, b_outer, inner, a_inner, b_inner,
 ):  # fmt: skip
-    """What `multiply_add` computes, product by product."""
+    """What `multiply_add` computes, product by product; ValueError for other widths than it takes."""
+    if width * out.itemsize != LINE and width * out.itemsize != MOST_VECTORS * LINE:
+        raise ValueError("a tile is one or two whole vectors wide")
     for m in range(count):
         to, origin = out_start + out_places[m] * out_step, a_start + a_places[m] * a_step
         for i in range(outer):

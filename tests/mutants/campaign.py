@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.mutants.mirrors import PACKAGES, mirror, modules
+from tests.mutants.mirrors import GENERATORS, PACKAGES, mirror, modules
 from tests.mutants.mutations import Mutant, mutants_of
 from tests.mutants.server import UNTESTED, Baseline, Slot, outcome
 
@@ -121,8 +121,8 @@ class Campaign:
         return found
 
     def _compiled(self, module: str) -> bool:
-        """Whether a module's mutants are run with the compiler: it must hold no kernel."""
-        return "@kernel(" not in (self.root / module).read_text()
+        """Whether a module's mutants are run with the compiler: it must hold no kernel, or write machine code itself."""
+        return module in GENERATORS or "@kernel(" not in (self.root / module).read_text()
 
     def _baseline(self, module: str) -> Baseline:
         """The baselines of a module's test files together."""

@@ -5,6 +5,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from dynamics.crnn import config
+from dynamics.crnn.architecture import Conv, Dense
 from dynamics.crnn.config import fingerprint, load
 
 ROOT = Path(__file__).parents[3]
@@ -94,6 +96,25 @@ def test_overrides_reach_the_experiment():
 def test_what_does_not_go_together_is_named(overrides, sentence):
     with pytest.raises(ValueError, match=sentence):
         load(STOCHASTIC.with_name("digits_deterministic.toml"), overrides)
+
+
+def test_what_a_layer_says_reaches_the_architecture():
+    conv = "kind='conv', channels=3, kernel=2, stride=1, padding=2, pool=3"
+    layers = f"network.layers=[{{{conv}, pooling='max'}}, {{{conv}}}, {{kind='dense', units=10}}]"
+    architecture = load(STOCHASTIC, [layers, "network.scales=[1, 1, 1]", "training.rates=[1, 1, 1]"]).architecture(
+        (1, 8, 8), 10
+    )
+    assert architecture.layers == (Conv(3, 2, 1, 2, 3, "max"), Conv(3, 2, 1, 2, 3, "average"), Dense(10))
+
+
+def test_adam_has_its_authors_constants_and_no_table_can_be_changed():
+    training = load(STOCHASTIC, ["training.optimiser={kind='adam'}"]).training
+    assert msgspec.structs.astuple(training.optimiser) == (0.9, 0.999, 1e-8)
+    tables = [kind for kind in vars(config).values() if isinstance(kind, type) and issubclass(kind, config.Table)]
+    assert len(tables) > 10
+    assert all(table.__struct_config__.frozen for table in tables if table is not config.Table)
+    with pytest.raises(AttributeError, match="immutable"):
+        training.epochs = 3
 
 
 def test_max_pooling_learns_by_ep_only():

@@ -59,6 +59,15 @@ def test_the_plain_loop_is_a_matrix_product(dtype):
     assert np.array_equal(out, expected)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("vectors", [0, 0.5, 3])
+def test_the_plain_loop_refuses_other_widths_than_one_or_two_vectors(dtype, vectors):
+    width = int(vectors * lanes(dtype))
+    out, places = np.zeros(3 * lanes(dtype), dtype), np.arange(1)
+    with pytest.raises(ValueError, match="one or two whole vectors"):
+        multiply_add_plain(out, 0, places, width, out, 0, places, 1, 1, out, 0, width, 1, 0, 0, 1, 1, width)
+
+
 @compiled
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_tiles_that_are_not_of_one_dtype_or_not_contiguous_are_refused(dtype):

@@ -21,7 +21,7 @@ from dynamics.activations import firing_probability, leaky_trace
 from dynamics.crnn.architecture import Architecture, Conv
 from dynamics.crnn.fire import probabilities, random_words, spikes
 from dynamics.crnn.readout import answers, cost_slope
-from dynamics.crnn.wiring import Wiring, drive, input_drive, scratch_for, squared, wire
+from dynamics.crnn.wiring import Wiring, drive, input_drive, scratch_for, wire
 from dynamics.kernel import kernel
 from dynamics.philox import uniforms
 from meanfield.equations import activity_variance, onsager_field
@@ -341,7 +341,9 @@ class Network:
         """
         self.require_multilinear()
         spread = np.zeros_like(means)
-        drive_images(activity_variance(means), squared(self.wiring), spread)
+        drive_images(
+            activity_variance(means), wire(self.architecture, self.weights, self.dtype, entry=np.square), spread
+        )
         return onsager_field(means, spread, self._units[0])
 
     @cached_property

@@ -17,7 +17,7 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 
 from dynamics.crnn.architecture import Conv
 from dynamics.crnn.network import Network, drive_images
-from dynamics.crnn.wiring import effective_kernel, magnitudes, squared
+from dynamics.crnn.wiring import effective_kernel, wire
 from meanfield.model import FloatArray
 
 POWER_STEPS = 300
@@ -72,8 +72,10 @@ class Drives:
         )
         self.temperatures = self.network.per_unit(network.temperature)
         self.leaks = self.network.per_unit(network.leak)
-        wiring = self.network.wiring
-        self._wirings = {"signed": wiring, "absolute": magnitudes(wiring), "squared": squared(wiring)}
+        self._wirings = {
+            kind: wire(network.architecture, self.network.weights, np.float64, entry=entry)
+            for kind, entry in (("signed", None), ("absolute", np.abs), ("squared", np.square))
+        }
 
     @property
     def size(self) -> int:

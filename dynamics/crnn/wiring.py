@@ -1,7 +1,6 @@
 """The weights as the kernels read them: every layer a strided convolution of images with their channels last.
 
-Main results: Wiring, wire, effective_kernel, squared, magnitudes, scratch_for, input_drive, drive, accumulate, accumulate_images,
-unpack.
+Main results: Wiring, wire, effective_kernel, scratch_for, input_drive, drive, accumulate, accumulate_images, unpack.
 
 Average pooling after a convolution is one convolution: its kernel is w summed over the windows, Σ_{a,b<pool} w[i − a·stride,
 j − b·stride]/pool², its stride stride·pool; truncated windows stay truncated. A dense layer is a convolution of a 1 × 1 image
@@ -27,8 +26,10 @@ import numpy as np
 from numba import prange
 from numpy.typing import DTypeLike, NDArray
 
+from dynamics.crnn import winograd
 from dynamics.crnn.architecture import Architecture, Conv, Dense
 from dynamics.crnn.tiles import LINE, MOST_VECTORS, aligned, lanes, multiply_add, padded_width
+from dynamics.crnn.winograd import fall, rise
 from dynamics.kernel import kernel
 
 Array = NDArray[np.floating]
@@ -37,6 +38,7 @@ _FIELDS = (
     "start_below", "height", "width", "channels", "padding", "stride", "rows", "columns",
     "start_above", "rows_out", "columns_out", "above", "pool", "rows_pooled", "columns_pooled",
     "wide_above", "wide_reach", "rising", "falling", "corners", "product",
+    "tall", "pitch", "tiles_down", "tiles_across",
 )  # fmt: skip
 # records, so that layer.height means the same to the compiler and without it
 Layer = np.dtype((np.record, [(name, np.int64) for name in _FIELDS]))
@@ -51,7 +53,8 @@ class Wiring(NamedTuple):
     rising: (rows·columns·channels, above) a layer; falling: (above, columns·channels) for each row of a kernel, but for the
     first layer, whose input is clamped. corners: where each place's window begins in the padded image below; counting: 0, 1, ….
     padded and full: numbers of the largest padded image below and of the largest drive before pooling; product: numbers of a
-    gradient, (rows, columns, channels, above) a layer, above filled up to wide_above.
+    gradient, (rows, columns, channels, above) a layer, above filled up to wide_above; spare: of working memory besides. Where
+    tiles_down is not 0 the kernels are transformed ones, see dynamics.crnn.winograd.
     """
 
     layers: NDArray[np.void]
@@ -62,13 +65,20 @@ class Wiring(NamedTuple):
     padded: int
     full: int
     product: int
+    spare: int
 
 
-def wire(architecture: Architecture, weights: Array, dtype: DTypeLike) -> Wiring:
-    """The wiring of all layers but the readout, for states of `dtype`; weights (architecture.weights,)."""
+def wire(
+    architecture: Architecture, weights: Array, dtype: DTypeLike, *, entry: Callable[[Array], Array] | None = None
+) -> Wiring:
+    """The wiring of all layers but the readout, for states of `dtype`; weights (architecture.weights,).
+
+    entry: changes every entry of every kernel, pooled ones after pooling: numpy.abs for drives by |J|, numpy.square for those of
+    variances. Such wirings, and all in float64, sum products directly, so that a drive by |J| has no negative part.
+    """
     layers = np.zeros(len(architecture.layers), dtype=Layer)
     rising, falling, corners = [], [], []
-    padded = full = product = 0
+    padded = full = product = spare = 0
     arrays = architecture.arrays(weights)
     for n, (table, layer) in enumerate(zip(layers, architecture.layers, strict=True)):
         below, above = (architecture.input, *architecture.shapes)[n], architecture.shapes[n]
@@ -80,49 +90,46 @@ def wire(architecture: Architecture, weights: Array, dtype: DTypeLike) -> Wiring
         else:
             pool, stride, padding = 1, 1, 0
             channels, height, width, pooled = architecture.weight_shapes[n][0], 1, 1, [1, 1]
+        if entry is not None:
+            effective = entry(effective)
         rows, columns, _, units = effective.shape
         inner = [
             (side + 2 * padding - reach) // stride + 1 if pool > 1 else out
             for side, reach, out in zip((height, width), (rows, columns), pooled, strict=True)
         ]
-        reach, pitch = columns * channels, (width + 2 * padding) * channels
+        reach = columns * channels
         wide_above, wide_reach = padded_width(units, dtype), padded_width(reach, dtype)
+        tall, across = height + 2 * padding, width + 2 * padding
+        tiles = 0, 0
+        if entry is None and n > 0 and pool == 1 and winograd.saves(dtype, effective.shape, stride):
+            tiles = winograd.tiles(inner)
+            tall, across = (max(a, b) for a, b in zip((tall, across), winograd.reached(tiles, stride), strict=True))
+        pitch = across * channels
         start = sum(architecture.sizes[: n - 1]) if n else 0
         values = (
             start, height, width, channels, padding, stride, rows, columns, sum(architecture.sizes[:n]), *inner, units,
             pool, *pooled, wide_above, wide_reach, *(sum(map(len, parts)) for parts in (rising, falling, corners)), product,
+            tall, pitch, *tiles,
         )  # fmt: skip
         for name, value in zip(_FIELDS, values, strict=True):
             table[name] = value
-        rising.append(_panels(effective.reshape(1, -1, units), wide_above))
-        if n:
-            falling.append(_panels(effective.reshape(rows, reach, units).transpose(0, 2, 1), wide_reach))
+        if any(tiles):
+            kernels = winograd.transformed(effective, stride)
+            rising.append(_panels(kernels, units))
+            falling.append(_panels(kernels.transpose(0, 2, 1), kernels.shape[1]))
+            spare = max(spare, winograd.scratch_size(tiles, *kernels.shape[1:]))
+        else:
+            rising.append(_panels(effective.reshape(1, -1, units), wide_above))
+            if n:
+                falling.append(_panels(effective.reshape(rows, reach, units).transpose(0, 2, 1), wide_reach))
         corners.append(np.add.outer(np.arange(inner[0]) * pitch, np.arange(inner[1]) * channels).ravel() * stride)
-        padded = max(padded, padded_width((height + 2 * padding) * pitch + wide_reach - reach, dtype))
+        padded = max(padded, padded_width(tall * pitch + wide_reach - reach, dtype))
         full, product = max(full, inner[0] * inner[1] * wide_above), product + rows * reach * wide_above
     counting = np.arange(max(int((layers["columns"] * layers["channels"]).max()), max(map(len, corners))))
     return Wiring(
         layers, _aligned_together(rising, dtype), _aligned_together(falling, dtype), np.concatenate(corners), counting,
-        padded, full, product,
+        padded, full, product, max(spare, 3 * full),
     )  # fmt: skip
-
-
-def squared(wiring: Wiring) -> Wiring:
-    """The wiring with every entry of every kernel squared, pooled ones after pooling: drives of variances."""
-    return _entrywise(wiring, np.square)
-
-
-def magnitudes(wiring: Wiring) -> Wiring:
-    """The wiring with the absolute value of every entry of every kernel, pooled ones after pooling: drives by |J|."""
-    return _entrywise(wiring, np.abs)
-
-
-def _entrywise(wiring: Wiring, function: Callable[[Array], Array]) -> Wiring:
-    """Both ways at once: a wiring that differs up and down has no symmetric J."""
-    rising, falling = (
-        _aligned_together([function(panels)], panels.dtype) for panels in (wiring.rising, wiring.falling)
-    )
-    return wiring._replace(rising=rising, falling=falling)
 
 
 def _panels(matrices: Array, wide: int) -> Array:
@@ -185,17 +192,16 @@ def unpack(architecture: Architecture, packed: Array) -> Array:
 @kernel()
 def scratch_for(wiring):
     """Working memory for one image at a time; what it holds means nothing between calls."""
-    return aligned(np.empty(2 * wiring.padded + 3 * wiring.full + LINE, dtype=wiring.rising.dtype))
+    return aligned(np.empty(2 * wiring.padded + wiring.spare + LINE, dtype=wiring.rising.dtype))
 
 
 @kernel()
 def _pad(layer, values, padded):
-    """padded (height + 2 padding, width + 2 padding, channels) = values (height, width, channels) amid zeros, both flat."""
+    """padded (tall, pitch) = values (height, width · channels) amid zeros, both flat."""
     border, breadth = layer.padding, layer.width * layer.channels
-    pitch = (layer.width + 2 * border) * layer.channels
-    padded[: (layer.height + 2 * border) * pitch] = 0.0
+    padded[: layer.tall * layer.pitch] = 0.0
     for y in range(layer.height):
-        place = (y + border) * pitch + border * layer.channels
+        place = (y + border) * layer.pitch + border * layer.channels
         padded[place : place + breadth] = values[y * breadth : (y + 1) * breadth]
 
 
@@ -220,7 +226,7 @@ def _add_narrowed(layer, wide, field):
 @kernel()
 def _rise(layer, padded, wiring, drives):
     """drives (places, wide_above) = kernel ⋆ padded."""
-    pitch, reach = (layer.width + 2 * layer.padding) * layer.channels, layer.columns * layer.channels
+    reach = layer.columns * layer.channels
     places, step = layer.rows_out * layer.columns_out, MOST_VECTORS * LINE // drives.itemsize
     drives[: places * layer.wide_above] = 0.0
     corners = wiring.corners[layer.corners : layer.corners + places]
@@ -229,7 +235,7 @@ def _rise(layer, padded, wiring, drives):
         width = min(step, layer.wide_above - start)
         multiply_add(
             drives, start, wiring.counting, layer.wide_above, padded, 0, corners, 1, places, wiring.rising, panel, width,
-            layer.rows, pitch, reach * width, reach, 1, width,
+            layer.rows, layer.pitch, reach * width, reach, 1, width,
         )  # fmt: skip
         panel += layer.rows * reach * width
 
@@ -237,7 +243,7 @@ def _rise(layer, padded, wiring, drives):
 @kernel()
 def _fall(layer, sources, pitch_above, wiring, padded):
     """padded += the transpose of `_rise` at sources (places, pitch_above), of which the first `above` count."""
-    pitch, step = (layer.width + 2 * layer.padding) * layer.channels, MOST_VECTORS * LINE // padded.itemsize
+    step = MOST_VECTORS * LINE // padded.itemsize
     places = layer.rows_out * layer.columns_out
     corners = wiring.corners[layer.corners : layer.corners + places]
     panel = layer.falling
@@ -245,7 +251,7 @@ def _fall(layer, sources, pitch_above, wiring, padded):
         for start in range(0, layer.wide_reach, step):
             width = min(step, layer.wide_reach - start)
             multiply_add(
-                padded, i * pitch + start, corners, 1, sources, 0, wiring.counting, pitch_above, places, wiring.falling,
+                padded, i * layer.pitch + start, corners, 1, sources, 0, wiring.counting, pitch_above, places, wiring.falling,
                 panel, width, 1, 0, 0, layer.above, 1, width,
             )  # fmt: skip
             panel += layer.above * width
@@ -254,14 +260,14 @@ def _fall(layer, sources, pitch_above, wiring, padded):
 @kernel()
 def _correlate(layer, padded, wide, wiring, product):
     """product (rows, columns, channels, wide_above) += ∂⟨wide, kernel ⋆ padded⟩/∂kernel; wide (places, wide_above)."""
-    pitch, reach = (layer.width + 2 * layer.padding) * layer.channels, layer.columns * layer.channels
+    reach = layer.columns * layer.channels
     step = MOST_VECTORS * LINE // product.itemsize
     for i in range(layer.rows):
         for start in range(0, layer.wide_above, step):
             multiply_add(
                 product, layer.product + i * reach * layer.wide_above + start, wiring.counting, layer.wide_above,
-                padded, i * pitch, wiring.counting, 1, reach, wide, start, min(step, layer.wide_above - start),
-                layer.rows_out, layer.stride * pitch, layer.columns_out * layer.wide_above,
+                padded, i * layer.pitch, wiring.counting, 1, reach, wide, start, min(step, layer.wide_above - start),
+                layer.rows_out, layer.stride * layer.pitch, layer.columns_out * layer.wide_above,
                 layer.columns_out, layer.stride * layer.channels, layer.wide_above,
             )  # fmt: skip
 
@@ -304,27 +310,30 @@ def input_drive(image, wiring, scratch, field):
 @kernel()
 def drive(state, wiring, scratch, field):
     """field (units,) += P(w_{n−1} ⋆ s^{n−1}) + (w_n ⋆)ᵀ Pᵀ s^{n+1} among the free layers; state (units,)."""
-    padded, spread = scratch, scratch[wiring.padded :]
-    drives, routed = scratch[2 * wiring.padded :], scratch[2 * wiring.padded + wiring.full :]
+    padded, spread, spare = scratch, scratch[wiring.padded :], scratch[2 * wiring.padded :]
+    drives, routed = spare, spare[wiring.full :]
     for n in range(1, wiring.layers.shape[0]):
         layer = wiring.layers[n]
-        below, above = layer.start_below, layer.start_above
-        pitch, breadth = (layer.width + 2 * layer.padding) * layer.channels, layer.width * layer.channels
-        if layer.padding == 0:
+        below, above, breadth = layer.start_below, layer.start_above, layer.width * layer.channels
+        if layer.tall == layer.height and layer.pitch == breadth:
             values = state[below:]
         else:
             _pad(layer, state[below:above], padded)
             values = padded
-        spread[: (layer.height + 2 * layer.padding) * pitch] = 0.0
-        _rise(layer, values, wiring, drives)
-        if layer.pool == 1:
-            _add_narrowed(layer, drives, field[above:])
-            _fall(layer, state[above:], layer.above, wiring, spread)
+        spread[: layer.tall * layer.pitch] = 0.0
+        if layer.tiles_down > 0:
+            rise(layer, values, wiring.rising, wiring.counting, spare, field[above:])
+            fall(layer, state[above:], wiring.falling, wiring.counting, spare, spread)
         else:
-            _route(layer, drives, field[above:], state[above:], routed)
-            _fall(layer, routed, layer.wide_above, wiring, spread)
+            _rise(layer, values, wiring, drives)
+            if layer.pool == 1:
+                _add_narrowed(layer, drives, field[above:])
+                _fall(layer, state[above:], layer.above, wiring, spread)
+            else:
+                _route(layer, drives, field[above:], state[above:], routed)
+                _fall(layer, routed, layer.wide_above, wiring, spread)
         for y in range(layer.height):
-            place = (y + layer.padding) * pitch + layer.padding * layer.channels
+            place = (y + layer.padding) * layer.pitch + layer.padding * layer.channels
             for k in range(breadth):
                 field[below + y * breadth + k] += spread[place + k]
 

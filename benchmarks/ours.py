@@ -19,7 +19,8 @@ from dynamics import exact_law, sample
 from dynamics.crnn.architecture import Architecture, Conv, Dense
 from dynamics.crnn.config import Backpropagation, Deterministic, Rule, Stochastic
 from dynamics.crnn.learning import Estimate, estimate
-from dynamics.crnn.network import Network, input_drive_images
+from dynamics.crnn.network import Network
+from dynamics.crnn.relaxation import input_drive_images
 from dynamics.crnn.wiring import wire
 from meanfield import Model
 from meanfield.model import FloatArray

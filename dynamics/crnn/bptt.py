@@ -15,12 +15,13 @@ from typing import NamedTuple
 import numpy as np
 from numba import prange
 
-from dynamics.activations import firing_probability, firing_slope, leaky_trace
-from dynamics.crnn.network import Array, Frames, Network, Spiking, input_trace
+from dynamics.activations import firing_slope, leaky_trace
+from dynamics.crnn.fire import probabilities, random_words, spikes
+from dynamics.crnn.network import Array, Frames, Network, Spiking
 from dynamics.crnn.readout import cost_slope
+from dynamics.crnn.relaxation import input_trace
 from dynamics.crnn.wiring import BLOCKS, accumulate, drive, input_drive, scratch_for, unpack
 from dynamics.kernel import kernel
-from dynamics.philox import uniforms
 
 
 class Backpropagated(NamedTuple):
@@ -38,7 +39,8 @@ def unroll(
     """Fill states (steps + 1, units) from its first row, and inputs (steps, inputs) where they change."""
     steps, units = states.shape[0] - 1, states.shape[1]
     scratch = scratch_for(wiring)
-    field, noise = np.empty(units, states.dtype), np.empty(units)
+    field, chances, pulses = np.empty(units, states.dtype), np.empty(units, states.dtype), np.empty(units, states.dtype)
+    bits, noise = np.empty(units, np.int32), np.empty(4 * ((units + 3) // 4), np.uint32)
     trace, input_noise = np.zeros(inputs.shape[1], states.dtype), np.empty(inputs.shape[1])
     for step in range(steps):
         field[:] = constant
@@ -47,13 +49,14 @@ def unroll(
             inputs[step] = trace
             input_drive(trace, wiring, scratch, field)
         drive(states[step], wiring, scratch, field)
+        probabilities(field, temperature, bits, chances)
         if spiking:
-            uniforms(seed, stream, step, replica, noise)
+            random_words(seed, stream, step, replica, noise)
+            spikes(noise, chances, pulses)
+        else:
+            pulses[:] = chances
         for unit in range(units):
-            pulse = firing_probability(field[unit], temperature[unit])
-            if spiking:
-                pulse = 1.0 if noise[unit] < pulse else 0.0
-            states[step + 1, unit] = leaky_trace(states[step, unit], pulse, leak[unit])
+            states[step + 1, unit] = leaky_trace(states[step, unit], pulses[unit], leak[unit])
 
 
 @kernel()
@@ -64,7 +67,8 @@ def reverse(
     steps, units = states.shape[0] - 1, states.shape[1]
     last = wiring.layers[-1].start_above
     scratch = scratch_for(wiring)
-    field, slope, adjoint = np.empty(units, states.dtype), np.empty(units, states.dtype), np.zeros(units, states.dtype)
+    field, chances, bits = np.empty(units, states.dtype), np.empty(units, states.dtype), np.empty(units, np.int32)
+    slope, adjoint = np.empty(units, states.dtype), np.zeros(units, states.dtype)
     for step in range(steps - 1, -1, -1):
         if step >= steps - window:
             for unit in range(units - last):
@@ -76,9 +80,9 @@ def reverse(
         if changing:
             input_drive(seen, wiring, scratch, field)
         drive(states[step], wiring, scratch, field)
+        probabilities(field, temperature, bits, chances)
         for unit in range(units):
-            probability = firing_probability(field[unit], temperature[unit])
-            slope[unit] = leak[unit] * firing_slope(probability, temperature[unit]) * adjoint[unit]
+            slope[unit] = leak[unit] * firing_slope(chances[unit], temperature[unit]) * adjoint[unit]
             bias[unit] += slope[unit]
         accumulate(seen, states[step], slope, wiring, scratch, product)
         for unit in range(units):

@@ -1,13 +1,16 @@
 """How all units of an image fire in one step: probabilities, random words and spikes, as loops that become vectors.
 
-Main results: probabilities, random_words, spikes.
+Main results: decays, probabilities, pair_probabilities, random_words, spikes, pair_spikes.
 
 Nothing in them depends on another unit, so LLVM runs 16 units at once. In float32 the exponential is a polynomial: p is within
 2e-7 of itself at the rounded h/T ≥ −87, and below that stays at 1.6e-38; in float64 it is firing_probability, unit by unit. The
-plain forms that the tests compare with are firing_probability, and uniforms of dynamics.philox.
+plain forms that the tests compare with are firing_probability, and uniforms of dynamics.philox. Two phases fire at once, as mean
+and half difference, so that what differs little is exact.
 """
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 
@@ -20,18 +23,18 @@ _PER_LN2, _ROUND = np.float32(1 / np.log(2)), np.float32(1.5 * 2**23)
 _LN2_HIGH, _LN2_LOW = np.float32(0.693359375), np.float32(np.log(2) - 0.693359375)
 # e^r = 1 + r + r²/2! + … + r⁷/7!, to 2e-8 for |r| ≤ ½ ln 2
 _C2, _C3, _C4, _C5, _C6, _C7 = (np.float32(1 / factorial) for factorial in (2, 6, 24, 120, 720, 5040))
-_ZERO, _ONE, _LEAST = np.float32(0.0), np.float32(1.0), np.float32(-87.0)
+_ZERO, _QUARTER, _ONE, _LEAST = np.float32(0.0), np.float32(0.25), np.float32(1.0), np.float32(-87.0)
 # the bits of 1.5·2²³, less the 127 that a float's exponent is counted from
 _OFFSET, _MANTISSA = np.int32(_ROUND.view(np.int32) - 127), np.int32(23)
 
 
 @kernel()
-def probabilities(field, temperature, bits, chances):
-    """chances (units,) = σ(h/T) for field and temperature (units,) of one dtype; bits (units,) int32 is working memory."""
+def decays(field, temperature, bits, out):
+    """out (units,) = e^{−|h|/T}, at least e^{−87} in float32; bits (units,) int32 is working memory."""
     units = field.shape[0]
     if field.itemsize == 8:
         for unit in range(units):
-            chances[unit] = firing_probability(field[unit], temperature[unit])
+            out[unit] = math.exp(-abs(field[unit] / temperature[unit]))
         return
     power = bits.view(np.float32)
     for unit in range(units):
@@ -41,13 +44,58 @@ def probabilities(field, temperature, bits, chances):
         r = np.float32(np.float32(x - n * _LN2_HIGH) - n * _LN2_LOW)
         series = _C5 + r * (_C6 + r * _C7)
         series = _C2 + r * (_C3 + r * (_C4 + r * series))
-        chances[unit] = _ONE + r * (_ONE + r * series)
+        out[unit] = _ONE + r * (_ONE + r * series)
         power[unit] = shifted
     for unit in range(units):
         bits[unit] = np.int32(np.int32(bits[unit] - _OFFSET) << _MANTISSA)
     for unit in range(units):
-        decayed = chances[unit] * power[unit]
+        out[unit] = out[unit] * power[unit]
+
+
+@kernel()
+def probabilities(field, temperature, bits, chances):
+    """chances (units,) = σ(h/T) for field and temperature (units,) of one dtype; bits (units,) int32 is working memory."""
+    if field.itemsize == 8:
+        for unit in range(field.shape[0]):
+            chances[unit] = firing_probability(field[unit], temperature[unit])
+        return
+    decays(field, temperature, bits, chances)
+    for unit in range(field.shape[0]):
+        decayed = chances[unit]
         chances[unit] = (_ONE if field[unit] >= _ZERO else decayed) / (_ONE + decayed)
+
+
+@kernel()
+def pair_probabilities(field, half, temperature, bits, spare, chances, half_chances):
+    """Mean and half difference of p± = σ((h ± d)/T), all (units,); spare (6, units) is working memory.
+
+    With a = h + |d| and b = h − |d|, σ(a/T) − σ(b/T) = σ(a/T) σ(−b/T)(1 − e^{−2|d|/T}): the difference is to rounding relative to
+    itself, however small d is.
+    """
+    upper, lower, gap, upper_decay, lower_decay, gap_decay = spare[0], spare[1], spare[2], spare[3], spare[4], spare[5]
+    for unit in range(field.shape[0]):
+        size = abs(half[unit])
+        upper[unit], lower[unit], gap[unit] = field[unit] + size, field[unit] - size, size + size
+    decays(upper, temperature, bits, upper_decay)
+    decays(lower, temperature, bits, lower_decay)
+    decays(gap, temperature, bits, gap_decay)
+    if field.itemsize == 8:
+        for unit in range(field.shape[0]):
+            gap_decay[unit] = -math.expm1(-gap[unit] / temperature[unit])
+    else:
+        for unit in range(field.shape[0]):
+            t = np.float32(gap[unit] / temperature[unit])
+            series = _C4 - t * (_C5 - t * _C6)
+            series = t * (_ONE - t * (_C2 - t * (_C3 - t * series)))
+            gap_decay[unit] = series if t < _QUARTER else _ONE - gap_decay[unit]
+    one = field.dtype.type(1.0)
+    for unit in range(field.shape[0]):
+        first, second = upper_decay[unit], lower_decay[unit]
+        high = (one if upper[unit] >= 0 else first) / (one + first)
+        low, silent = (one, second) if lower[unit] >= 0 else (second, one)
+        risen = high * (silent / (one + second)) * gap_decay[unit] / 2
+        half_chances[unit] = risen if half[unit] >= 0 else -risen
+        chances[unit] = (high + low / (one + second)) / 2
 
 
 @kernel()
@@ -66,3 +114,12 @@ def spikes(drawn, chances, pulses):
     """pulses (units,) = 1 where the unit's uniform is below its chance, else 0."""
     for unit in range(chances.shape[0]):
         pulses[unit] = 1.0 if to_unit(drawn[unit]) < chances[unit] else 0.0
+
+
+@kernel()
+def pair_spikes(drawn, other_drawn, chances, half_chances, pulses, half_pulses):
+    """Mean and half difference of the spikes of two phases with p± = chance ± half chance, all (units,): 0, ½ or 1, and 0 or ±½."""
+    for unit in range(chances.shape[0]):
+        up = 1.0 if to_unit(drawn[unit]) < chances[unit] + half_chances[unit] else 0.0
+        down = 1.0 if to_unit(other_drawn[unit]) < chances[unit] - half_chances[unit] else 0.0
+        pulses[unit], half_pulses[unit] = (up + down) / 2, (up - down) / 2

@@ -4,12 +4,13 @@ Main results: Estimate, estimate, Response, respond, gradient.
 
 A rule of two phases hands back, for each image and unit, a mean rate m and a slope −dL/dh, the response of the rate to the
 nudge: the gradient is −[m_pre · slope_post + slope_pre · m_post], averaged over images, summed over the places that share a
-weight. With m = (r₊ + r₋)/2 and slope = (r₊ − r₋)/2β this is exactly −[r₊r₊' − r₋r₋']/2β, the difference taken before the
-product, where nothing cancels. A softmax readout learns from the free phase by ∂C/∂W alone.
+weight. With m = (r₊ + r₋)/2 and slope = (r₊ − r₋)/2β this is exactly −[r₊r₊' − r₋r₋']/2β. The two phases run as m and their half
+difference, so that nothing cancels anywhere. A softmax readout learns from the free phase by ∂C/∂W alone.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -92,37 +93,27 @@ def _two_phases(
     Coupled phases read one stream, hence one noise; warm-started ones have each its own; independent ones a free phase each.
     The input, if coded into spikes, is the same in all of them: it has no slope.
     """
-    free = first = second = None
-    statistic, apart = "traces", False
+    statistic, apart, free, noise = "traces", False, None, None
     if isinstance(rule, Stochastic):
         statistic, apart = rule.estimator, rule.phases == "independent"
-        free, first = Spiking(seed, STREAM_FREE, replicas), Spiking(seed, STREAM_NUDGED, replicas)
-        second = first if rule.phases == "coupled" else Spiking(seed, STREAM_OPPOSITE, replicas)
+        other_stream = STREAM_NUDGED if rule.phases == "coupled" else STREAM_OPPOSITE
+        free = Spiking(seed, STREAM_FREE, replicas)
+        noise = Spiking(seed, STREAM_NUDGED, replicas), Spiking(seed, other_stream, replicas)
     nudgings = np.full(len(targets), rule.nudging)
     if rule.scheme == "random-sign":
         nudgings *= random_signs(seed, replicas)
-    drive = network.input(images)
-    states = network.start(len(targets))
-    free_average = network.phase(states, drive, steps=rule.steps_free, window=rule.window, spiking=free)
-    starts = [(states, drive)] * 2
-    if apart:
-        other, other_drive = network.start(len(targets)), network.input(images)
-        network.phase(other, other_drive, steps=rule.steps_free, window=rule.window, spiking=second)
-        starts[1] = other, other_drive
     opposite = -nudgings if rule.scheme == "symmetric" else np.zeros_like(nudgings)
-    averages, inputs = [], []
-    for (begin, at), noise, nudging in zip(starts, (first, second), (nudgings, opposite), strict=True):
-        copied = at.copy()
-        averages.append(
-            network.phase(
-                begin.copy(), copied, steps=rule.steps_nudged, window=rule.window, first=rule.steps_free, spiking=noise,
-                targets=targets, nudging=nudging, average_of=statistic,
-            )
-        )  # fmt: skip
-        inputs.append(_seen(copied, images))
-    apart_by = (nudgings - opposite).astype(network.dtype)[:, None]
-    mean, slope = (averages[0] + averages[1]) / 2, (averages[0] - averages[1]) / apart_by
-    return Response(mean, slope, free_average, (inputs[0] + inputs[1]) / 2)
+    drive, states = network.input(images), network.start(len(targets))
+    free_average = network.phase(states, drive, steps=rule.steps_free, window=rule.window, spiking=free)
+    other = states
+    if apart:
+        other = network.start(len(targets))
+        network.phase(other, network.input(images), steps=rule.steps_free, window=rule.window, spiking=noise[1])
+    pair = network.pair(
+        (states, other), drive, steps=rule.steps_nudged, window=rule.window, first=rule.steps_free, spiking=noise,
+        targets=targets, nudgings=(nudgings, opposite), average_of=statistic,
+    )  # fmt: skip
+    return Response(pair.mean, pair.half / pair.half_nudging[:, None], free_average, _seen(drive, images))
 
 
 def _seen(drive: Drive, images: Array | Frames) -> Array:
@@ -169,12 +160,11 @@ def _continual(rule: Continual, network: Network, images: Array | Frames, target
         # the readout's own parts stay 0
         total_weights[:layers] += weights
         total_bias[:units] += bias
-        current = Network(
-            architecture,
-            (network.weights - rates[0] * total_weights).astype(network.dtype),
-            (network.bias - rates[1] * total_bias).astype(network.dtype),
-            network.temperature, network.threshold, network.leak, network.rest,
-        )  # fmt: skip
+        current = replace(
+            network,
+            weights=(network.weights - rates[0] * total_weights).astype(network.dtype),
+            bias=(network.bias - rates[1] * total_bias).astype(network.dtype),
+        )
     return total_weights[:layers], total_bias[:units], free
 
 

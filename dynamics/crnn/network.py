@@ -1,6 +1,6 @@
 """The network: its drive, its phases, and the Model that ties it to the theory.
 
-Main results: Network, Spiking, Frames, STREAM_INFERENCE, STREAM_INPUT.
+Main results: Network, Spiking, Frames, Drive, Pair, STREAM_INFERENCE.
 
 A phase repeats, for each image on its own, p = σ((h(s) − θ − β∂C/∂s)/T), s ← (1−ε)s + ε z with z ~ Bern(p) (leaky spikes)
 or z = p (deterministic EP). Noise is a pure function of (seed, stream; step, unit, replica), so images may run on any
@@ -14,24 +14,18 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-from numba import prange
 from numpy.typing import NDArray
 
-from dynamics.activations import firing_probability, leaky_trace
 from dynamics.crnn.architecture import Architecture, Conv
-from dynamics.crnn.fire import probabilities, random_words, spikes
-from dynamics.crnn.readout import answers, cost_slope
-from dynamics.crnn.wiring import Wiring, drive, input_drive, scratch_for, wire
-from dynamics.kernel import kernel
-from dynamics.philox import uniforms
+from dynamics.crnn.readout import answers
+from dynamics.crnn.relaxation import drive_images, input_drive_images, relax_images, relax_pairs, settle_images
+from dynamics.crnn.wiring import Wiring, wire
 from meanfield.equations import activity_variance, onsager_field
 from meanfield.model import FloatArray, Model
 from meanfield.solve import ConvergenceError
 
 # Noise of inference; the streams of learning are philox's own.
 STREAM_INFERENCE = 16
-# The input's own spikes: all phases see the same, whatever noise their units have.
-STREAM_INPUT = 32
 
 STATISTICS = ("traces", "spikes", "probabilities")
 # a dense matrix of couplings for more units than these serves no purpose here
@@ -62,118 +56,6 @@ class Frames(NamedTuple):
     coded: bool = False
 
 
-@kernel()
-def input_trace(frames, step, hold, leak, coded, seed, replica, noise, trace):
-    """Move the input's trace (inputs,) by one step; frames (F, inputs)."""
-    frame = frames[min(step // hold, frames.shape[0] - 1)]
-    if coded:
-        uniforms(seed, STREAM_INPUT, step, replica, noise)
-    for unit in range(trace.shape[0]):
-        value = frame[unit]
-        if coded:
-            value = trace.dtype.type(1.0 if noise[unit] < value else 0.0)
-        trace[unit] = leaky_trace(trace[unit], value, leak)
-
-
-@kernel()
-def relax(
-    state, trace, constant, frames, target, nudging, first, steps, window, wiring, readout, readout_bias, temperature, leak,
-    hold, input_leak, coded, spiking, statistic, seed, stream, replica, average, input_average,
-):  # fmt: skip
-    """Run one phase of one image in place; average (units,) of traces, spikes or p_t (0, 1, 2) over the last `window` steps.
-
-    constant (units,): what no step changes of the field; frames (0, inputs) where that includes the input's drive.
-    """
-    units, last = state.shape[0], wiring.layers[-1].start_above
-    scratch = scratch_for(wiring)
-    field, chances, pulses = np.empty_like(state), np.empty_like(state), np.empty_like(state)
-    bits, noise, input_noise = (
-        np.empty(units, np.int32),
-        np.empty(4 * ((units + 3) // 4), np.uint32),
-        np.empty(trace.shape[0]),
-    )
-    slope, error = np.empty_like(state), np.empty_like(readout_bias)
-    values = chances
-    if statistic == 0:
-        values = state
-    elif statistic == 1:
-        values = pulses
-    average[:] = 0.0
-    input_average[:] = 0.0
-    for step in range(first, first + steps):
-        field[:] = constant
-        if frames.shape[0] > 0:
-            input_trace(frames, step, hold, input_leak, coded, seed, replica, input_noise, trace)
-            input_drive(trace, wiring, scratch, field)
-        drive(state, wiring, scratch, field)
-        if nudging != 0.0:
-            cost_slope(state[last:], readout, readout_bias, target, error, slope)
-            for unit in range(units - last):
-                field[last + unit] -= nudging * slope[unit]
-        probabilities(field, temperature, bits, chances)
-        if spiking:
-            random_words(seed, stream, step, replica, noise)
-            spikes(noise, chances, pulses)
-        else:
-            pulses[:] = chances
-        for unit in range(units):
-            state[unit] = leaky_trace(state[unit], pulses[unit], leak[unit])
-        if step >= first + steps - window:
-            for unit in range(trace.shape[0]):
-                input_average[unit] += trace[unit] / window
-            for unit in range(units):
-                average[unit] += values[unit] / window
-
-
-@kernel(parallel=True)
-def relax_images(
-    states, traces, constants, frames, targets, nudgings, first, steps, window, wiring, readout, readout_bias, temperature,
-    leak, hold, input_leak, coded, spiking, statistic, seed, stream, replicas, averages, input_averages,
-):  # fmt: skip
-    """`relax` for every image of a batch (B, …), in place."""
-    for image in prange(states.shape[0]):
-        relax(
-            states[image], traces[image], constants[image], frames[image], targets[image], nudgings[image], first, steps, window,
-            wiring, readout, readout_bias, temperature, leak, hold, input_leak, coded, spiking, statistic, seed, stream,
-            replicas[image], averages[image], input_averages[image],
-        )  # fmt: skip
-
-
-@kernel(parallel=True)
-def drive_images(states, wiring, fields):
-    """fields (B, units) += `drive` of states (B, units)."""
-    for image in prange(states.shape[0]):
-        drive(states[image], wiring, scratch_for(wiring), fields[image])
-
-
-@kernel(parallel=True)
-def input_drive_images(images, wiring, fields):
-    """fields (B, units) += `input_drive` of images (B, inputs)."""
-    for image in prange(images.shape[0]):
-        input_drive(images[image], wiring, scratch_for(wiring), fields[image])
-
-
-@kernel(parallel=True)
-def settle_images(states, constants, wiring, temperature, leak, tolerance, max_steps, residuals):
-    """Relax each free state in place until max|σ((h(s)−θ)/T) − s| ≤ tolerance; residuals (B,) are those of the states left."""
-    for image in prange(states.shape[0]):
-        state = states[image]
-        field, scratch = np.empty_like(state), scratch_for(wiring)
-        residuals[image] = np.inf
-        for _ in range(max_steps):
-            field[:] = constants[image]
-            drive(state, wiring, scratch, field)
-            worst = 0.0
-            for unit in range(state.shape[0]):
-                field[unit] = firing_probability(field[unit], temperature[unit])
-                worst = max(worst, abs(field[unit] - state[unit]))
-            residuals[image] = worst
-            if worst <= tolerance:
-                break
-            for unit in range(state.shape[0]):
-                state[unit] = leaky_trace(state[unit], field[unit], leak[unit])
-
-
 class Drive(NamedTuple):
     """An input made ready for phases: constants (B, units), and what changes, its traces (B, inputs), moved as phases run.
 
@@ -188,6 +70,14 @@ class Drive(NamedTuple):
     def copy(self) -> Drive:
         """The same input at the same moment, for a phase that must not move this one."""
         return self._replace(traces=self.traces.copy(), averages=self.averages.copy())
+
+
+class Pair(NamedTuple):
+    """Averages over a window of two phases at nudgings β₊ and β₋: their mean, their half difference, (β₊ − β₋)/2 (B,)."""
+
+    mean: Array
+    half: Array
+    half_nudging: Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -294,6 +184,36 @@ class Network:
             STATISTICS.index(average_of), noise.seed, noise.stream, noise.replicas, averages, drive.averages,
         )  # fmt: skip
         return averages
+
+    def pair(
+        self,
+        starts: tuple[Array, Array],
+        drive: Drive,
+        *,
+        steps: int,
+        window: int,
+        targets: Array,
+        nudgings: tuple[Array, Array],
+        first: int = 0,
+        spiking: tuple[Spiking, Spiking] | None = None,
+        average_of: str = "traces",
+    ) -> Pair:
+        """Run two phases from `starts` (B, units) under `nudgings` (B,), with one input, which moves; what differs is exact.
+
+        spiking: the noise of each, of one seed and the same images; equal noise couples them. Otherwise as `phase`.
+        """
+        upper, lower = starts
+        mean, half, dtype, frames = (upper + lower) / 2, (upper - lower) / 2, self.dtype, drive.frames
+        averages, half_averages, spikes = np.empty_like(mean), np.empty_like(mean), spiking is not None
+        noise = spiking or (Spiking(0, 0, np.zeros(len(mean), dtype=np.int64)),) * 2
+        nudging, half_nudging = (((nudgings[0] + sign * nudgings[1]) / 2).astype(dtype) for sign in (1, -1))
+        relax_pairs(
+            mean, half, drive.traces, drive.constants, frames.frames, targets.astype(dtype), nudging, half_nudging, first, steps,
+            window, self.wiring, *self.readout, *self._units, frames.hold, dtype.type(frames.leak), frames.coded and spikes,
+            spikes, STATISTICS.index(average_of), noise[0].seed, noise[0].stream, noise[1].stream, noise[0].replicas, averages,
+            half_averages, drive.averages,
+        )  # fmt: skip
+        return Pair(averages, half_averages, half_nudging)
 
     def settle(self, constants: Array, *, tolerance: float, max_steps: int) -> tuple[Array, FloatArray]:
         """The free fixed points m = σ((h(m) − θ)/T) reached from rest, (B, units), and their max|residual| ≤ tolerance, (B,).

@@ -16,7 +16,8 @@ import numpy as np
 from scipy.sparse.linalg import LinearOperator, eigsh
 
 from dynamics.crnn.architecture import Conv
-from dynamics.crnn.network import Network, drive_images
+from dynamics.crnn.network import Network
+from dynamics.crnn.relaxation import drive_images
 from dynamics.crnn.wiring import effective_kernel, wire
 from meanfield.model import FloatArray
 

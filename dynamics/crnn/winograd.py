@@ -38,8 +38,8 @@ TAPS = 3
 
 # G, Bᵀ and Aᵀ
 _KERNEL = np.array([[1.0, 0.0, 0.0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0.0, 0.0, 1.0]])
-_BELOW = np.array([[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]])
-_ABOVE = np.array([[1, 1, 1, 0], [0, 1, -1, -1]])
+BELOW = np.array([[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]])
+ABOVE = np.array([[1, 1, 1, 0], [0, 1, -1, -1]])
 
 
 def transformed(kernels: NDArray[np.floating], stride: int) -> NDArray[np.floating]:
@@ -79,20 +79,20 @@ def scratch_size(tiles: tuple[int, int], depth: int, above: int) -> int:
 
 
 def _sandwich(matrix: NDArray[np.integer], add: bool) -> tuple[Any, Any]:
-    """(compiled, plain): out = M X Mᵀ, or added to what is there, for a patch X of vectors and a constant matrix of 0 and ±1.
+    """(fast, plain): out = M X Mᵀ, or added to what is there, for a patch X of vectors and a constant matrix of 0 and ±1.
 
     X[a, b] is the LINE bytes at values[first + a · row + b · column], out[i, j] those at out[to + i · out_row + j · out_column].
     """
-    reach, sides = range(matrix.shape[1]), range(matrix.shape[0])
+    sides, reach = matrix.shape
 
     @kernel()
     def plain(out, to, out_row, out_column, values, first, row, column):
         for lane in range(LINE // values.itemsize):
-            for i in sides:
-                for j in sides:
+            for i in range(sides):
+                for j in range(sides):
                     total = values.dtype.type(0)
-                    for a in reach:
-                        for b in reach:
+                    for a in range(reach):
+                        for b in range(reach):
                             total += matrix[i, a] * matrix[j, b] * values[first + a * row + b * column + lane]
                     place = to + i * out_row + j * out_column + lane
                     out[place] = out[place] + total if add else total
@@ -124,13 +124,15 @@ def _sandwich(matrix: NDArray[np.integer], add: bool) -> tuple[Any, Any]:
 
             origin, *apart = arguments[5:]
             patch = [
-                [builder.load(place(bases[1], origin, apart[0], a, apart[1], b), align=size) for b in reach]
-                for a in reach
+                [builder.load(place(bases[1], origin, apart[0], a, apart[1], b), align=size) for b in range(reach)]
+                for a in range(reach)
             ]
-            half = [[summed(matrix[i], [patch[a][b] for a in reach]) for b in reach] for i in sides]
+            half = [
+                [summed(matrix[i], [patch[a][b] for a in range(reach)]) for b in range(reach)] for i in range(sides)
+            ]
             origin, *apart = arguments[1:4]
-            for i in sides:
-                for j in sides:
+            for i in range(sides):
+                for j in range(sides):
                     to = place(bases[0], origin, apart[0], i, apart[1], j)
                     total = summed(matrix[j], half[i])
                     if add:
@@ -140,13 +142,17 @@ def _sandwich(matrix: NDArray[np.integer], add: bool) -> tuple[Any, Any]:
 
         return types.void(out, whole, whole, whole, values, whole, whole, whole), generate
 
-    return (plain if config.DISABLE_JIT else compiled), plain
+    @kernel()
+    def fast(out, to, out_row, out_column, values, first, row, column):
+        compiled(out, to, out_row, out_column, values, first, row, column)
+
+    return (plain if config.DISABLE_JIT else fast), plain
 
 
-below, below_plain = _sandwich(_BELOW, add=False)
-below_back, below_back_plain = _sandwich(_BELOW.T, add=True)
-above, above_plain = _sandwich(_ABOVE, add=False)
-above_back, above_back_plain = _sandwich(_ABOVE.T, add=False)
+below, below_plain = _sandwich(BELOW, add=False)
+below_back, below_back_plain = _sandwich(BELOW.T, add=True)
+above, above_plain = _sandwich(ABOVE, add=False)
+above_back, above_back_plain = _sandwich(ABOVE.T, add=False)
 
 
 @kernel()

@@ -53,7 +53,8 @@ class Wiring(NamedTuple):
     rising: (rows·columns·channels, above) a layer; falling: (above, columns·channels) for each row of a kernel, but for the
     first layer, whose input is clamped. corners: where each place's window begins in the padded image below; counting: 0, 1, ….
     padded and full: numbers of the largest padded image below and of the largest drive before pooling; product: numbers of a
-    gradient, (rows, columns, channels, above) a layer, above filled up to wide_above; spare: of working memory besides. Where
+    gradient, (rows, columns, channels, above) a layer, above filled up to wide_above; spare: of working memory besides;
+    routes: whether a layer among the free ones pools by the largest. Where
     tiles_down is not 0 the kernels are transformed ones, see dynamics.crnn.winograd.
     """
 
@@ -66,6 +67,7 @@ class Wiring(NamedTuple):
     full: int
     product: int
     spare: int
+    routes: bool
 
 
 def wire(
@@ -128,7 +130,7 @@ def wire(
     counting = np.arange(max(int((layers["columns"] * layers["channels"]).max()), max(map(len, corners))))
     return Wiring(
         layers, _aligned_together(rising, dtype), _aligned_together(falling, dtype), np.concatenate(corners), counting,
-        padded, full, product, max(spare, 3 * full),
+        padded, full, product, max(spare, 3 * full), bool((layers["pool"][1:] > 1).any()),
     )  # fmt: skip
 
 

@@ -21,6 +21,7 @@ NAMED: dict[str, tuple[str, ...]] = {
     "dynamics/activations.py": ("tests/test_kernels.py", *SAMPLERS),
     "dynamics/forces.py": ("tests/test_kernels.py", *SAMPLERS),
     "dynamics/kernel.py": ("tests/dynamics/test_kernel_cache.py", "tests/test_kernels.py"),
+    "dynamics/logit.py": ("tests/dynamics/test_panels.py",),
     "dynamics/philox.py": SAMPLERS[:1],
     **{
         f"dynamics/{name}.py": SAMPLERS
@@ -31,12 +32,13 @@ NAMED: dict[str, tuple[str, ...]] = {
     "dynamics/datasets/__init__.py": ("tests/dynamics/datasets/test_digits.py",),
     "dynamics/datasets": ("tests/dynamics/datasets/test_files.py", "tests/dynamics/datasets/test_saccades.py"),
     "dynamics/crnn/readout.py": ("tests/dynamics/crnn/test_network.py",),
+    "dynamics/crnn/relaxation.py": ("tests/dynamics/crnn/test_network.py", "tests/dynamics/crnn/test_learning.py"),
     "proofs_numeric/__init__.py": ("tests/proofs_numeric/test_claim.py", "tests/proofs_numeric/test_rigorous.py"),
     "proofs_numeric/claims": ("tests/test_claims.py", "tests/test_recorded.py"),
     "proofs_numeric/balls/claims": ("tests/test_claims.py", "tests/test_recorded.py"),
 }
-# Modules that write machine code: their mutants are compiled, and met by their own tests alone: kept code of callers would hide them.
-GENERATORS = ("dynamics/crnn/tiles.py",)
+# Modules that write machine code: their mutants are compiled, and met by their own tests alone (others keep old machine code).
+GENERATORS = ("dynamics/crnn/tiles.py", "dynamics/crnn/winograd.py")
 # The generated text is compared with the derivations elsewhere: a comparison that sees every edit says nothing of the others.
 LEFT_OUT = {"meanfield/equations.py": ("test_committed_equations_are_what_the_derivations_give",)}
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import mpmath
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dynamics.activations import firing_probability
-from dynamics.crnn.fire import probabilities, random_words, spikes
+from dynamics.crnn.fire import pair_probabilities, pair_spikes, probabilities, random_words, spikes
 from dynamics.philox import uniforms
 
 pytestmark = pytest.mark.exact
@@ -73,3 +74,62 @@ def test_words_are_those_of_the_uniforms_and_spikes_are_their_comparison(key, un
     chances, pulses = np.linspace(0, 1, units).astype(dtype), np.empty(units, dtype)
     spikes(drawn, chances, pulses)
     assert np.array_equal(pulses, noise < chances)
+
+
+def pair_of(field, half, temperature):
+    chances, halves = np.empty_like(field), np.empty_like(field)
+    spare, bits = np.empty((6, len(field)), field.dtype), np.empty(len(field), np.int32)
+    pair_probabilities(field, half, temperature, bits, spare, chances, halves)
+    return chances, halves
+
+
+def exact_pair(field, half, temperature):
+    """In 60 digits, from the numbers as they are."""
+    with mpmath.workdps(60):
+        ends = [
+            [
+                1 / (1 + mpmath.exp(-(mpmath.mpf(float(h)) + sign * mpmath.mpf(float(d))) / mpmath.mpf(float(t))))
+                for sign in (1, -1)
+            ]
+            for h, d, t in zip(field, half, temperature, strict=True)
+        ]
+        return np.array([[float((up + down) / 2), float((up - down) / 2)] for up, down in ends]).T
+
+
+@pytest.mark.parametrize(("dtype", "error"), [(np.float32, 1e-6), (np.float64, 4e-15)])
+def test_a_pair_is_two_firing_probabilities_whose_difference_is_exact_however_small(dtype, error):
+    generator = np.random.default_rng(4)
+    half = np.concatenate(
+        [10.0 ** generator.uniform(-30, 1, 400) * generator.choice([-1, 1], 400), [0.0, 0.0624, 0.0626]]
+    )
+    field, temperature = generator.uniform(-8, 8, len(half)), generator.uniform(0.5, 1.0, len(half))
+    field, half, temperature = field.astype(dtype), half.astype(dtype), temperature.astype(dtype)
+    chances, halves = pair_of(field, half, temperature)
+    mean, difference = exact_pair(field, half, temperature)
+    assert (np.abs(chances - mean) <= error * mean).all()
+    # the two ends are rounded before they are taken to a probability
+    ends = 1 + (np.abs(field) + np.abs(half)) / temperature
+    assert (np.abs(halves - difference) <= error * ends * np.abs(difference)).all()
+    assert halves[-3] == 0.0
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_pair_far_out_is_all_or_nothing(dtype):
+    field, half = np.array([-300, 300, 0, -300, 300], dtype), np.array([500, 500, -1000, 1, 1], dtype)
+    chances, halves = pair_of(field, half, np.ones(5, dtype))
+    np.testing.assert_allclose(chances, [0.5, 0.5, 0.5, 0, 1], atol=1e-30)
+    np.testing.assert_allclose(halves, [0.5, 0.5, -0.5, 0, 0], atol=1e-30)
+
+
+@given(units=st.integers(1, 40), seed=st.integers(0, 2**31 - 1), shared=st.booleans())
+def test_pair_spikes_are_the_spikes_of_each_phase(units, seed, shared):
+    generator = np.random.default_rng(seed)
+    drawn, other = generator.integers(0, 2**32, (2, 4 * (-(-units // 4))), dtype=np.uint32)
+    other = drawn if shared else other
+    chances, halves = generator.uniform(0.3, 0.7, units), generator.uniform(-0.3, 0.3, units)
+    pulses, half_pulses, up, down = np.empty((4, units))
+    pair_spikes(drawn, other, chances, halves, pulses, half_pulses)
+    spikes(drawn, chances + halves, up)
+    spikes(other, chances - halves, down)
+    assert np.array_equal(pulses, (up + down) / 2)
+    assert np.array_equal(half_pulses, (up - down) / 2)

@@ -12,8 +12,9 @@ from scipy.stats import binomtest
 
 from dynamics.crnn.architecture import Architecture, Conv, Dense
 from dynamics.crnn.convolution import primitive
-from dynamics.crnn.network import Frames, Network, Spiking, drive_images
+from dynamics.crnn.network import Frames, Network, Spiking
 from dynamics.crnn.readout import costs
+from dynamics.crnn.relaxation import drive_images
 from dynamics.philox import uniforms
 from meanfield import ConvergenceError, fixed_point
 from tests.dynamics.crnn import stacks

@@ -1,0 +1,240 @@
+"""The time loops of the network, image by image: one phase, two at once as their mean and half difference, and settling.
+
+Main results: relax_images, relax_pairs, settle_images, drive_images, input_drive_images, input_trace, STREAM_INPUT.
+
+Two phases that are compared are carried as m = (s₊ + s₋)/2 and d = (s₊ − s₋)/2. The drive is linear, so that h(s±) = h(m) ± J d,
+and σ₊ − σ₋ is a product without a difference (`pair_probabilities`): the small d is as exact, relative to itself, as m is. With
+the nudgings β± = β̄ ± δ and the cost's slopes C'± = C̄' ± D' the nudges are β̄ C̄' + δ D' on the mean and δ C̄' + β̄ D' on the
+difference. Max pooling alone is not linear: there the two drives are computed apart.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import prange
+
+from dynamics.activations import leaky_trace
+from dynamics.crnn.fire import pair_probabilities, pair_spikes, probabilities, random_words, spikes
+from dynamics.crnn.readout import cost_slope
+from dynamics.crnn.wiring import drive, input_drive, scratch_for
+from dynamics.kernel import kernel
+from dynamics.philox import uniforms
+
+# The input's own spikes: all phases see the same, whatever noise their units have.
+STREAM_INPUT = 32
+
+
+@kernel()
+def input_trace(frames, step, hold, leak, coded, seed, replica, noise, trace):
+    """Move the input's trace (inputs,) by one step; frames (F, inputs)."""
+    frame = frames[min(step // hold, frames.shape[0] - 1)]
+    if coded:
+        uniforms(seed, STREAM_INPUT, step, replica, noise)
+    for unit in range(trace.shape[0]):
+        value = frame[unit]
+        if coded:
+            value = trace.dtype.type(1.0 if noise[unit] < value else 0.0)
+        trace[unit] = leaky_trace(trace[unit], value, leak)
+
+
+@kernel()
+def relax(
+    state, trace, constant, frames, target, nudging, first, steps, window, wiring, readout, readout_bias, temperature, leak,
+    hold, input_leak, coded, spiking, statistic, seed, stream, replica, average, input_average,
+):  # fmt: skip
+    """Run one phase of one image in place; average (units,) of traces, spikes or p_t (0, 1, 2) over the last `window` steps.
+
+    constant (units,): what no step changes of the field; frames (0, inputs) where that includes the input's drive.
+    """
+    units, last = state.shape[0], wiring.layers[-1].start_above
+    scratch = scratch_for(wiring)
+    field, chances, pulses = np.empty_like(state), np.empty_like(state), np.empty_like(state)
+    bits, noise, input_noise = (
+        np.empty(units, np.int32),
+        np.empty(4 * ((units + 3) // 4), np.uint32),
+        np.empty(trace.shape[0]),
+    )
+    slope, error = np.empty_like(state), np.empty_like(readout_bias)
+    values = chances
+    if statistic == 0:
+        values = state
+    elif statistic == 1:
+        values = pulses
+    average[:] = 0.0
+    input_average[:] = 0.0
+    for step in range(first, first + steps):
+        field[:] = constant
+        if frames.shape[0] > 0:
+            input_trace(frames, step, hold, input_leak, coded, seed, replica, input_noise, trace)
+            input_drive(trace, wiring, scratch, field)
+        drive(state, wiring, scratch, field)
+        if nudging != 0.0:
+            cost_slope(state[last:], readout, readout_bias, target, error, slope)
+            for unit in range(units - last):
+                field[last + unit] -= nudging * slope[unit]
+        probabilities(field, temperature, bits, chances)
+        if spiking:
+            random_words(seed, stream, step, replica, noise)
+            spikes(noise, chances, pulses)
+        else:
+            pulses[:] = chances
+        for unit in range(units):
+            state[unit] = leaky_trace(state[unit], pulses[unit], leak[unit])
+        if step >= first + steps - window:
+            for unit in range(trace.shape[0]):
+                input_average[unit] += trace[unit] / window
+            for unit in range(units):
+                average[unit] += values[unit] / window
+
+
+@kernel(parallel=True)
+def relax_images(
+    states, traces, constants, frames, targets, nudgings, first, steps, window, wiring, readout, readout_bias, temperature,
+    leak, hold, input_leak, coded, spiking, statistic, seed, stream, replicas, averages, input_averages,
+):  # fmt: skip
+    """`relax` for every image of a batch (B, …), in place."""
+    for image in prange(states.shape[0]):
+        relax(
+            states[image], traces[image], constants[image], frames[image], targets[image], nudgings[image], first, steps, window,
+            wiring, readout, readout_bias, temperature, leak, hold, input_leak, coded, spiking, statistic, seed, stream,
+            replicas[image], averages[image], input_averages[image],
+        )  # fmt: skip
+
+
+@kernel()
+def pair_drive(mean, half, wiring, scratch, field, half_field):
+    """field += (h(m + d) + h(m − d))/2 and half_field += (h(m + d) − h(m − d))/2, all (units,), h as `drive` has it."""
+    if not wiring.routes:
+        drive(mean, wiring, scratch, field)
+        drive(half, wiring, scratch, half_field)
+        return
+    upper, lower = np.zeros_like(field), np.zeros_like(field)
+    drive(mean + half, wiring, scratch, upper)
+    drive(mean - half, wiring, scratch, lower)
+    for unit in range(field.shape[0]):
+        field[unit] += (upper[unit] + lower[unit]) / 2
+        half_field[unit] += (upper[unit] - lower[unit]) / 2
+
+
+@kernel()
+def pair_cost_slope(mean, half, weights, bias, target, error, slope, half_slope):
+    """slope and half_slope (units,): mean and half difference of ∂C/∂s at m ± d, the last layer's; linear for the squared error."""
+    if weights.shape[1] == 0:
+        cost_slope(mean, weights, bias, target, error, slope)
+        half_slope[: half.shape[0]] = half
+        return
+    cost_slope(mean + half, weights, bias, target, error, slope)
+    cost_slope(mean - half, weights, bias, target, error, half_slope)
+    for unit in range(mean.shape[0]):
+        upper, lower = slope[unit], half_slope[unit]
+        slope[unit], half_slope[unit] = (upper + lower) / 2, (upper - lower) / 2
+
+
+@kernel()
+def relax_pair(
+    mean, half, trace, constant, frames, target, nudging, half_nudging, first, steps, window, wiring, readout, readout_bias,
+    temperature, leak, hold, input_leak, coded, spiking, statistic, seed, stream, other_stream, replica, average, half_average,
+    input_average,
+):  # fmt: skip
+    """`relax` of two phases, s± = mean ± half, in place; averages of their mean and half difference, both (units,).
+
+    They feel nudging ± half_nudging and the noise of `stream` and of `other_stream`, and see one input.
+    """
+    units, last = mean.shape[0], wiring.layers[-1].start_above
+    scratch = scratch_for(wiring)
+    field, half_field, slope, half_slope = (
+        np.empty_like(mean), np.empty_like(mean), np.empty_like(mean), np.empty_like(mean)
+    )  # fmt: skip
+    chances, half_chances, pulses, half_pulses = (
+        np.empty_like(mean), np.empty_like(mean), np.empty_like(mean), np.empty_like(mean)
+    )  # fmt: skip
+    spare, bits, error = np.empty((6, units), mean.dtype), np.empty(units, np.int32), np.empty_like(readout_bias)
+    noise = np.empty(4 * ((units + 3) // 4), np.uint32)
+    other_noise = noise if stream == other_stream else np.empty_like(noise)
+    input_noise = np.empty(trace.shape[0])
+    values, half_values = chances, half_chances
+    if statistic == 0:
+        values, half_values = mean, half
+    elif statistic == 1:
+        values, half_values = pulses, half_pulses
+    average[:] = 0.0
+    half_average[:] = 0.0
+    input_average[:] = 0.0
+    for step in range(first, first + steps):
+        field[:] = constant
+        half_field[:] = 0.0
+        if frames.shape[0] > 0:
+            input_trace(frames, step, hold, input_leak, coded, seed, replica, input_noise, trace)
+            input_drive(trace, wiring, scratch, field)
+        pair_drive(mean, half, wiring, scratch, field, half_field)
+        pair_cost_slope(mean[last:], half[last:], readout, readout_bias, target, error, slope, half_slope)
+        for unit in range(units - last):
+            field[last + unit] -= nudging * slope[unit] + half_nudging * half_slope[unit]
+            half_field[last + unit] -= half_nudging * slope[unit] + nudging * half_slope[unit]
+        pair_probabilities(field, half_field, temperature, bits, spare, chances, half_chances)
+        if spiking:
+            random_words(seed, stream, step, replica, noise)
+            if stream != other_stream:
+                random_words(seed, other_stream, step, replica, other_noise)
+            pair_spikes(noise, other_noise, chances, half_chances, pulses, half_pulses)
+        else:
+            pulses[:] = chances
+            half_pulses[:] = half_chances
+        for unit in range(units):
+            mean[unit] = leaky_trace(mean[unit], pulses[unit], leak[unit])
+            half[unit] = leaky_trace(half[unit], half_pulses[unit], leak[unit])
+        if step >= first + steps - window:
+            for unit in range(trace.shape[0]):
+                input_average[unit] += trace[unit] / window
+            for unit in range(units):
+                average[unit] += values[unit] / window
+                half_average[unit] += half_values[unit] / window
+
+
+@kernel(parallel=True)
+def relax_pairs(
+    means, halves, traces, constants, frames, targets, nudgings, half_nudgings, first, steps, window, wiring, readout,
+    readout_bias, temperature, leak, hold, input_leak, coded, spiking, statistic, seed, stream, other_stream, replicas, averages,
+    half_averages, input_averages,
+):  # fmt: skip
+    """`relax_pair` for every image of a batch (B, …), in place."""
+    for image in prange(means.shape[0]):
+        relax_pair(
+            means[image], halves[image], traces[image], constants[image], frames[image], targets[image], nudgings[image],
+            half_nudgings[image], first, steps, window, wiring, readout, readout_bias, temperature, leak, hold, input_leak, coded,
+            spiking, statistic, seed, stream, other_stream, replicas[image], averages[image], half_averages[image],
+            input_averages[image],
+        )  # fmt: skip
+
+
+@kernel(parallel=True)
+def drive_images(states, wiring, fields):
+    """fields (B, units) += `drive` of states (B, units)."""
+    for image in prange(states.shape[0]):
+        drive(states[image], wiring, scratch_for(wiring), fields[image])
+
+
+@kernel(parallel=True)
+def input_drive_images(images, wiring, fields):
+    """fields (B, units) += `input_drive` of images (B, inputs)."""
+    for image in prange(images.shape[0]):
+        input_drive(images[image], wiring, scratch_for(wiring), fields[image])
+
+
+@kernel(parallel=True)
+def settle_images(states, constants, wiring, temperature, leak, tolerance, max_steps, residuals):
+    """Relax each free state in place until max|σ((h(s)−θ)/T) − s| ≤ tolerance; residuals (B,) are those of the states left."""
+    for image in prange(states.shape[0]):
+        state = states[image]
+        field, chances, scratch = np.empty_like(state), np.empty_like(state), scratch_for(wiring)
+        bits = np.empty(state.shape[0], np.int32)
+        residuals[image] = np.inf
+        for _ in range(max_steps):
+            field[:] = constants[image]
+            drive(state, wiring, scratch, field)
+            probabilities(field, temperature, bits, chances)
+            residuals[image] = np.abs(chances - state).max()
+            if residuals[image] <= tolerance:
+                break
+            for unit in range(state.shape[0]):
+                state[unit] = leaky_trace(state[unit], chances[unit], leak[unit])

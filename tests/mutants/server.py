@@ -216,12 +216,14 @@ class Slot:
 
     def keep_compiled(self) -> None:
         """Let every mutated tree use the machine code of the unmutated one: no kernel is in the mutated file."""
-        root = self.tree.parents[1] / "compiled" / "stochep"
-        root.mkdir(parents=True, exist_ok=True)
-        clean, now = root / self.sources, root / source_hash(self.tree / "dynamics")
-        clean.mkdir(exist_ok=True)
-        if not now.exists():
-            now.symlink_to(clean)
+        kept = self.tree.parents[1] / "compiled" / self.sources
+        kept.mkdir(parents=True, exist_ok=True)
+        # one link for one tree: of more than a few folders dynamics.kernel would drop the oldest
+        root = self.tree.parent / "cache" / "stochep"
+        shutil.rmtree(root, ignore_errors=True)
+        root.mkdir(parents=True)
+        (root / source_hash(self.tree / "dynamics")).symlink_to(kept)
+        os.environ["NUMBA_CACHE_DIR"] = str(root.parent)
         # numba files machine code under the folder of its source: all slots share one
         locator = numba.core.caching.UserProvidedCacheLocator
         subpath = locator.get_suitable_cache_subpath

@@ -183,6 +183,11 @@ def _conv_rows() -> list[Row]:
             work = f"conv EP step {long}, {pooling} pool, logistic units, batch 64, 30 + 2·10 steps, update"
             name, single = f"{who}-{pooling}-{short}", floor is None
             rows.append(Row(name, work, modules[who][1], measure, floor, goal, pooling, single=single))
+    for pair in (SMALL, LARGE):
+        short, long = _named(pair)
+        measure = _against(LABORIEUX, "bptt_step", {"channels": pair, "batch": 64, "free": 30}, same_gradients)
+        work = f"BPTT through 30 steps, conv {long}, average pool, logistic units, batch 64, update"
+        rows.append(Row(f"laborieux-bptt-{short}", work, "Laborieux BPTT", measure, pool="average", single=True))
     for pair, floor, goal in ((LARGE, 5.0, 10.0), (SMALL, 5.0, 9.0)):
         short, long, steps = *_named(pair), {"channels": pair, "batch": 64, **PHASES}
         for fused in (False, True):

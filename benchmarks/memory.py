@@ -1,10 +1,11 @@
 """Peak memory of one learning step, EP's and backpropagation's, against the number of free steps.
 
-Main results: ratio_of_peaks, against_steps.
+Main results: peaks, ratio_of_peaks, against_steps.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from statistics import median
 from typing import Any
 
@@ -14,8 +15,8 @@ from benchmarks.race import Setting, Side, Worker
 OURS, PEER = "benchmarks.ours", "benchmarks.peers.laborieux"
 CHANNELS, BATCH, FREE, NUDGED = (32, 64), 64, 100, 10
 STEPS = (10, 30, 100, 300)
-# the smallest difference that can be seen
-PAGE = 4096
+# of tiny nets, enough to be seen
+QUICK_BATCH = 256
 KINDS = {
     "ours, EP": (f"{OURS}:ep_step", {"pooling": "average", "nudged": NUDGED}),
     "ours, BPTT": (f"{OURS}:bptt_step", {}),
@@ -34,38 +35,45 @@ def resident(kind: str, batch: int, free: int, *, quick: bool = False) -> tuple[
         return worker.ask("memory")["peak"], greeting
 
 
-def least(kind: str, *, quick: bool = False) -> tuple[int, dict[str, str]]:
-    """`resident` of a step so small that code, libraries and compilation are all there is: two images, two free steps."""
+def peaks(kind: str, batch: int, steps: Sequence[int], *, quick: bool = False) -> tuple[list[int], dict[str, str]]:
+    """(bytes a number of free steps, greeting): `resident` above that of a step of two images and two free steps.
+
+    Code and libraries are in both, and a first process has filled the compiler's cache, for compiling takes more than a step.
+    RuntimeError where nothing is left.
+    """
     # the peer's `squeeze` fails on one image
-    return resident(kind, 2, 2, quick=quick)
+    base, greeting = [resident(kind, 2, 2, quick=quick) for _ in range(2)][1]
+    found = [resident(kind, batch, free, quick=quick)[0] - base for free in steps]
+    if min(found) <= 0:
+        raise RuntimeError(
+            f"{kind}: no memory to be seen above a small step's, {found} bytes for {list(steps)} free steps"
+        )
+    return found, greeting
 
 
 def ratio_of_peaks(threads: int, setting: Setting) -> dict[str, Any]:
-    """Peak of the peer's BPTT over peak of our EP, both through 100 free steps, each above its `least`."""
-    batch, free, quick = (4, 4, True) if setting.quick else (BATCH, FREE, False)
-    pairs, greeting = [], {}
-    for _ in range(1 if quick else 3):
-        peaks = []
-        for kind in ("ours, EP", "Laborieux, BPTT"):
-            base, greeting = least(kind, quick=quick)
-            peaks.append(max(resident(kind, batch, free, quick=quick)[0] - base, PAGE))
-        pairs.append(peaks)
-    ratios = [theirs / ours for ours, theirs in pairs]
-    middle = {name: median(column) for name, column in zip(("ours", "theirs"), zip(*pairs, strict=True), strict=True)}
-    spread = {"ratio": median(ratios), "low": min(ratios), "high": max(ratios), **middle}
-    return {"bytes": spread, "repeats": len(pairs), **greeting}
+    """Peak of the peer's BPTT over peak of our EP, both through 100 free steps."""
+    batch, free = (QUICK_BATCH, 4) if setting.quick else (BATCH, FREE)
+    # the same number again and again: one base serves all repeats
+    steps = [free] * (1 if setting.quick else setting.repeats)
+    theirs, greeting = peaks("Laborieux, BPTT", batch, steps, quick=setting.quick)
+    ours, _ = peaks("ours, EP", batch, steps, quick=setting.quick)
+    ratios = [b / a for a, b in zip(ours, theirs, strict=True)]
+    spread = {
+        "ratio": median(ratios), "low": min(ratios), "high": max(ratios), "ours": median(ours), "theirs": median(theirs),
+    }  # fmt: skip
+    return {"bytes": spread, "repeats": len(ratios), **greeting}
 
 
 def against_steps(setting: Setting) -> tuple[list[dict[str, Any]], dict[str, str]]:
-    """[{kind, free, bytes above the least}] for every kind and number of free steps; the kinds left out with their reasons."""
+    """[{kind, free, bytes}] for every kind and number of free steps; the kinds left out with their reasons."""
     points, missing = [], {}
-    batch, steps = (4, (4,)) if setting.quick else (BATCH, STEPS)
+    batch, steps = (QUICK_BATCH, (4,)) if setting.quick else (BATCH, STEPS)
     for kind in KINDS:
         try:
-            base, _ = least(kind, quick=setting.quick)
-            for free in steps:
-                peak, _ = resident(kind, batch, free, quick=setting.quick)
-                points.append({"kind": kind, "free": free, "bytes": max(peak - base, PAGE)})
+            found, _ = peaks(kind, batch, steps, quick=setting.quick)
         except MissingPeer as reason:
             missing[f"memory of {kind}"] = str(reason)
+            continue
+        points += [{"kind": kind, "free": free, "bytes": size} for free, size in zip(steps, found, strict=True)]
     return points, missing

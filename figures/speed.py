@@ -93,7 +93,7 @@ def _roofline(axes: Axes, found: dict[str, Any]) -> None:
     axes.plot(intensity, np.minimum(found["fma"], found["triad"] * intensity), color=page.BOUND)
     lines = (
         ("FMA", found["fma"], "-"),
-        ("sgemm, best", found["sgemm"], "--"),
+        ("sgemm, own choice", found["sgemm"], "--"),
         (f"sgemm, {found['pinned_kernel']}", found["sgemm_pinned"], ":"),
     )
     for text, height, style in lines:

@@ -2,7 +2,7 @@
 
 Main results: step, sample, sweep_in_order.
 
-In order 0 … N−1 all replicas redraw the same unit: 32 of them are the lanes of vectors. The fields of eight units are one tile of
+In order 0 … N−1 all replicas redraw the same unit, up to 64 side by side in vectors. The fields of eight units are one tile of
 dynamics.crnn.tiles, which reads each coupling once for all lanes; among the eight, a redrawn unit corrects those after it. This
 is done in float32, and where the margin h − T logit(u) lies within what float32 may err, in float64: every spike is float64's. At
 random sites every replica keeps its own field, N additions for a flip. Both sum fields afresh, each sweep or each block: no
@@ -12,7 +12,7 @@ drift, and a split run sees the same bits as an unbroken one. `step` is the plai
 from __future__ import annotations
 
 import numpy as np
-from numba import prange
+from numba import get_num_threads, prange
 
 from dynamics.activations import firing_probability
 from dynamics.crnn.fire import random_words
@@ -23,8 +23,8 @@ from dynamics.logit import logit, rough_logit
 from dynamics.panels import GROUP, PANEL, VECTOR, lines, local_fields, packed_couplings, replica_words, rough_lines
 from dynamics.philox import site, to_unit
 
-# Two vectors of float32, and the rows of a tile.
-LANES, BLOCK = 4 * VECTOR, MOST_ROWS
+# Columns of a float32 tile, the most that go side by side, and the rows of a tile.
+COLUMNS, LANES, BLOCK = 32, 64, MOST_ROWS
 _ZERO, _ONE = np.float32(0.0), np.float32(1.0)
 
 
@@ -37,6 +37,12 @@ def step(state, field, couplings, unit, force, temperature, uniform):
         state[unit] = fired
         for j in range(field.shape[0]):
             field[j] += change * couplings[unit, j]
+
+
+@kernel()
+def whole_vectors(replicas):
+    """Lanes for so many replicas: whole vectors of float32."""
+    return (replicas + 2 * VECTOR - 1) // (2 * VECTOR) * 2 * VECTOR
 
 
 @kernel()
@@ -63,13 +69,18 @@ def rough_network(couplings, bias, slope, offset, nudgings, temperatures):
 
 
 @kernel()
-def _spike(panel, unit, lane, state, word, network, nudging, temperature):
-    """One lane's draw in float64: the field summed in the order of the units, against T logit(u)."""
+def _settle(panel, unit, margins, changes, window, drawn, network, nudgings, temperatures):
+    """Redraw in float64 the lanes of a unit whose margin is not beyond the window, the field summed in the order of the units."""
     couplings, bias, slope, offset = network
-    field = bias[unit] + cost_force(state, slope[unit], offset[unit], nudging)
-    for j in range(panel.shape[0]):
-        field += couplings[unit, j] * panel[j, lane]
-    return _ONE if field > temperature * logit(to_unit(word)) else _ZERO
+    for lane in range(panel.shape[1]):
+        # infinity and NaN, where float32 does not hold the couplings, are not beyond it either
+        if not abs(margins[lane]) > window:
+            before = panel[unit, lane] - changes[lane]
+            field = bias[unit] + cost_force(before, slope[unit], offset[unit], nudgings[lane])
+            for j in range(panel.shape[0]):
+                field += couplings[unit, j] * panel[j, lane]
+            panel[unit, lane] = 1.0 if field > temperatures[lane] * logit(to_unit(drawn[lane])) else 0.0
+            changes[lane] = panel[unit, lane] - before
 
 
 @kernel()
@@ -79,11 +90,11 @@ def _redraw_block(panel, fields, thresholds, drawn, margins, changes, first, net
     What float32 leaves unsure is drawn in float64, so that no spike depends on float32; nudged: nudgings, temperatures.
     """
     lanes = panel.shape[1]
+    couplings, _, slope, offset, windows = rough
     for row in range(fields.shape[0]):
         unit = first + row
         state, field, threshold = panel[unit], fields[row], thresholds[row]
-        unit_slope, unit_offset, window = rough[2][unit], rough[3][unit], rough[4][unit]
-        unsure = 0
+        unit_slope, unit_offset, window, unsure = slope[unit], offset[unit], windows[unit], 0
         for lane in range(lanes):
             force = cost_force(state[lane], unit_slope, unit_offset, rough_nudgings[lane])
             margin = field[lane] + force - threshold[lane]
@@ -92,18 +103,11 @@ def _redraw_block(panel, fields, thresholds, drawn, margins, changes, first, net
             changes[lane] = fired - state[lane]
             state[lane] = fired
         for lane in range(lanes):
-            # infinity and NaN, where float32 does not hold the couplings, are unsure too
             unsure += 0 if abs(margins[lane]) > window else 1
         if unsure > 0:
-            for lane in range(lanes):
-                if not abs(margins[lane]) > window:
-                    before = state[lane] - changes[lane]
-                    state[lane] = _spike(
-                        panel, unit, lane, before, drawn[row, lane], network, nudged[0][lane], nudged[1][lane]
-                    )
-                    changes[lane] = state[lane] - before
+            _settle(panel, unit, margins, changes, window, drawn[row], network, *nudged)
         for later in range(row + 1, fields.shape[0]):
-            coupling, field = rough[0][unit, first + later], fields[later]
+            coupling, field = couplings[unit, first + later], fields[later]
             for lane in range(lanes):
                 field[lane] += coupling * changes[lane]
 
@@ -113,15 +117,12 @@ def sweep_in_order(
     states, couplings, bias, slope, offset, rough, nudgings, temperatures, hottest, seed, stream, first_step, steps,
     first_replica,
 ):  # fmt: skip
-    """Sweeps over the units in order; states (replicas, N), at most 32; rough: rough_network at `hottest` temperature."""
+    """Sweeps over the units in order; states (replicas, N), at most 64; rough: rough_network at `hottest` temperature."""
     replicas, size = states.shape
-    lanes = LANES // 2 if replicas <= LANES // 2 else LANES
+    lanes = whole_vectors(replicas)
     panel, fields, thresholds = rough_lines(size, lanes), rough_lines(BLOCK, lanes), rough_lines(BLOCK, lanes)
-    drawn, margins, changes = (
-        np.empty((BLOCK, lanes), np.uint32),
-        np.empty(lanes, np.float32),
-        np.empty(lanes, np.float32),
-    )
+    drawn, margins = np.empty((BLOCK, lanes), np.uint32), np.empty(lanes, np.float32)
+    changes = np.empty(lanes, np.float32)
     nudged, places = (np.zeros(lanes), np.ones(lanes)), np.arange(BLOCK)
     nudged[0][:replicas], nudged[1][:replicas] = nudgings, temperatures
     rough_nudgings, rough_temperatures = nudged[0].astype(np.float32), (nudged[1] / hottest).astype(np.float32)
@@ -132,10 +133,11 @@ def sweep_in_order(
             count = min(BLOCK, size - first)
             for row in range(count):
                 fields[row] = rough[1][first + row]
-            multiply_add(
-                flat_fields, 0, places, lanes, flat_couplings, first * size, places, size, count, flat_panel, 0, lanes,
-                1, 0, 0, size, 1, lanes,
-            )  # fmt: skip
+            for lane in range(0, lanes, COLUMNS):
+                multiply_add(
+                    flat_fields, lane, places, lanes, flat_couplings, first * size, places, size, count, flat_panel, lane,
+                    min(COLUMNS, lanes - lane), 1, 0, 0, size, 1, lanes,
+                )  # fmt: skip
             for row in range(0, count, 4):
                 replica_words(seed, stream, now, (first + row) // 4, first_replica, drawn[row : row + 4])
             for row in range(count):
@@ -184,13 +186,14 @@ def _at_random(
 
 @kernel(parallel=True)
 def _sample_in_order(
-    states, couplings, bias, slope, offset, nudgings, temperatures, seed, stream, first_step, steps, first_replica
-):
+    states, couplings, bias, slope, offset, nudgings, temperatures, together, seed, stream, first_step, steps,
+    first_replica,
+):  # fmt: skip
     rough, hottest = rough_network(couplings, bias, slope, offset, nudgings, temperatures), temperatures.max()
     replicas = states.shape[0]
-    for group in prange((replicas + LANES - 1) // LANES):
-        first = group * LANES
-        last = min(first + LANES, replicas)
+    for group in prange((replicas + together - 1) // together):
+        first = group * together
+        last = min(first + together, replicas)
         sweep_in_order(
             states[first:last], couplings, bias, slope, offset, rough, nudgings[first:last], temperatures[first:last],
             hottest, seed, stream, first_step, steps, first_replica + first,
@@ -219,33 +222,13 @@ def sample(
 
     Replica r has temperatures[r] and the cost force of nudgings[r]; its noise is (seed, stream; step, unit, first_replica + r).
     """
+    network, when = (
+        (couplings, bias, slope, offset, nudgings, temperatures),
+        (seed, stream, first_step, steps, first_replica),
+    )
     if systematic:
-        _sample_in_order(
-            states,
-            couplings,
-            bias,
-            slope,
-            offset,
-            nudgings,
-            temperatures,
-            seed,
-            stream,
-            first_step,
-            steps,
-            first_replica,
-        )
+        # as many side by side as leave each thread its share
+        together = min(LANES, whole_vectors(-(-len(states) // get_num_threads())))
+        _sample_in_order(states, *network, together, *when)
     else:
-        _sample_at_random(
-            states,
-            couplings,
-            bias,
-            slope,
-            offset,
-            nudgings,
-            temperatures,
-            seed,
-            stream,
-            first_step,
-            steps,
-            first_replica,
-        )
+        _sample_at_random(states, *network, *when)

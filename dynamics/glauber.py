@@ -124,15 +124,19 @@ def sweep_in_order(
     drawn, margins = np.empty((BLOCK, lanes), np.uint32), np.empty(lanes, np.float32)
     changes = np.empty(lanes, np.float32)
     nudged, places = (np.zeros(lanes), np.ones(lanes)), np.arange(BLOCK)
-    nudged[0][:replicas], nudged[1][:replicas] = nudgings, temperatures
-    rough_nudgings, rough_temperatures = nudged[0].astype(np.float32), (nudged[1] / hottest).astype(np.float32)
-    panel[:, :replicas] = states.T
+    rough_nudgings, rough_temperatures = np.zeros(lanes, np.float32), np.ones(lanes, np.float32)
+    for lane in range(replicas):
+        nudged[0][lane], nudged[1][lane] = nudgings[lane], temperatures[lane]
+        rough_nudgings[lane], rough_temperatures[lane] = nudgings[lane], temperatures[lane] / hottest
+        for unit in range(size):
+            panel[unit, lane] = states[lane, unit]
     flat_fields, flat_couplings, flat_panel = fields.reshape(-1), rough[0].reshape(-1), panel.reshape(-1)
     for now in range(first_step, first_step + steps):
         for first in range(0, size, BLOCK):
             count = min(BLOCK, size - first)
             for row in range(count):
-                fields[row] = rough[1][first + row]
+                for lane in range(lanes):
+                    fields[row, lane] = rough[1][first + row]
             for lane in range(0, lanes, COLUMNS):
                 multiply_add(
                     flat_fields, lane, places, lanes, flat_couplings, first * size, places, size, count, flat_panel, lane,
@@ -148,7 +152,9 @@ def sweep_in_order(
                 panel, fields[:count], thresholds, drawn, margins, changes, first, (couplings, bias, slope, offset), rough,
                 nudged, rough_nudgings,
             )  # fmt: skip
-    states[:] = panel[:, :replicas].T
+    for lane in range(replicas):
+        for unit in range(size):
+            states[lane, unit] = panel[unit, lane]
 
 
 @kernel()

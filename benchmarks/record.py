@@ -17,10 +17,11 @@ SECTIONS = ("roofline", "scaling", "memory")
 
 
 class Record(msgspec.Struct):
-    """machine, and what was measured on it; rows: one for each line of the table of goals; further: other clocks, threads, peers.
+    """machine (load: of the minute before the run), and what was measured on it.
 
-    left_out: name of a row or section -> why it is not here. blas: the OpenBLAS kernel the environment pins, unpinned in all
-    races. quick: tiny sizes, whose numbers mean nothing.
+    rows: one for each line of the table of goals; further: other clocks, threads and peers. left_out: name of a row or section ->
+    why it is not here. blas: the OpenBLAS kernel that the environment pins, which no race obeys. quick: tiny sizes, whose numbers
+    mean nothing.
     """
 
     machine: dict[str, Any]
@@ -64,7 +65,7 @@ def _key(record: dict[str, Any]) -> tuple[str, int, str]:
 def opened(path: Path, *, quick: bool, whole: bool) -> Record:
     """The record in a file, to be gone on with, or an empty one; ValueError where rows would stand beside another machine's."""
     made = provenance()
-    machine = {"cpu": made["cpu"], "cores": os.cpu_count()} | {
+    machine = {"cpu": made["cpu"], "cores": os.cpu_count(), "load": os.getloadavg()[0]} | {
         name: made[name] for name in ("python", "packages", "commit", "dirty")
     }
     fresh = Record(machine, {"pinned_by_environment": os.environ.get("OPENBLAS_CORETYPE")}, quick)

@@ -113,7 +113,7 @@ def same_law(ours: Outcome, theirs: Outcome) -> None:
 
 
 def _sized(side: Side, setting: Setting, quick: Mapping[str, Any]) -> Side:
-    return replace(side, arguments={**side.arguments, **(quick if setting.quick else {})})
+    return replace(side, arguments={**side.arguments, **quick}, blas_kernels=(None,)) if setting.quick else side
 
 
 def _against(

@@ -97,7 +97,7 @@ NORMS: dict[str, Callable[[FloatArray], float]] = {
     "curvature": lambda scaled: max(0.0, float(np.linalg.eigvalsh(scaled)[-1])) / 4,
     "largest": lambda scaled: float(np.linalg.eigvalsh(scaled)[-1]),
     "dobrushin": lambda scaled: float(np.abs(np.linalg.eigvalsh(np.tanh(np.abs(scaled) / 4))).max()),
-    "dobrushin row": lambda scaled: float(np.tanh(np.abs(scaled) / 4).sum(axis=1).max()),
+    "dobrushin row": lambda scaled: float(np.linalg.norm(np.tanh(np.abs(scaled) / 4), np.inf)),
 }
 
 

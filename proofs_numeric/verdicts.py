@@ -62,7 +62,7 @@ def mean_interval(values: ArrayLike, *, smallest: float, largest: float, alpha: 
 
 
 def _bernstein(values: ArrayLike, smallest: float, largest: float, alpha: float) -> Bracket:
-    sample = np.asarray(values, dtype=np.float64).ravel()
+    sample = np.ravel(values)
     if sample.size < 2:
         raise ValueError(f"an interval needs at least 2 values, got {sample.size}")
     if sample.min() < smallest or sample.max() > largest:
@@ -76,7 +76,7 @@ def _bernstein(values: ArrayLike, smallest: float, largest: float, alpha: float)
 def average_interval(values: ArrayLike, *, alpha: float) -> Bracket:
     """A 1 − alpha interval for the mean of i.i.d. values that are close to normal: Student's t."""
     _spend(alpha)
-    sample = np.asarray(values, dtype=np.float64).ravel()
+    sample = np.ravel(values)
     width = -float(stdtrit(sample.size - 1, alpha / 2)) * sample.std(ddof=1) / math.sqrt(sample.size)
     return Bracket(float(sample.mean() - width), float(sample.mean() + width))
 

@@ -88,7 +88,7 @@ def convolution_is_adjoint(
         (np.vdot(upper, pooled), np.vdot(spread, driven)),
         (driven.reshape(2, -1), lower.reshape(2, -1) @ unrolled.T),
         (returned.reshape(2, -1), middle.reshape(2, -1) @ unrolled),
-        (pooled.reshape(2, -1), driven.reshape(2, -1) @ pooling.T),
+        (pooled.reshape(2, len(pooling)), driven.reshape(2, -1) @ pooling.T),
         (spread.reshape(2, -1), upper.reshape(2, -1) @ pooling),
         (energies, -halves * twin.energy(states)),
         (np.concatenate([field.reshape(2, -1) for field in fields], axis=1), twin.local_field(states)),

@@ -272,7 +272,7 @@ def free_energy_descends(
     generator = np.random.default_rng([seed, 5])
     centre = _solved(model, start=np.full(model.size, 0.5))
     slowest = np.linalg.eigh(model.couplings)[1][:, 0]
-    direction = slowest if seed % 2 == 0 else generator.normal(size=model.size)
+    direction = generator.normal(size=model.size) if seed % 2 else slowest
     means = np.clip(centre + math.exp(log_distance) * direction / np.abs(direction).max() * 0.5, 0.0, 1.0)
     target = firing_probability(model.local_field(means), model.temperature)
     energy = free_energy(model, means)

@@ -247,7 +247,7 @@ def _three_factor(model: Model, cost: QuadraticCost, mutation: str | None) -> li
     for samples in (2, 3):
         tuples = np.stack(np.meshgrid(*[np.arange(len(law))] * samples, indexing="ij")).reshape(samples, -1)
         weight, centred = law[tuples].prod(axis=0), linear[tuples] - linear[tuples].mean(axis=0)
-        estimates = np.einsum("stp,st->tp", pairs[tuples], centred) / (model.temperature * (samples - 1))
+        estimates = (pairs[tuples] * centred[:, :, None]).sum(axis=0) / (model.temperature * (samples - 1))
         mean = weight @ estimates
         stated = _upper(three_factor_variance(model, cost, samples=samples))
         if mutation == "three-factor variance without 1/S(S−1)":

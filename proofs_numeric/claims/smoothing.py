@@ -29,7 +29,7 @@ COOL_UNIT = ([[0.0]], [0.5 * PEAK], 0.5)
 POLARISED_UNIT = ([[0.0]], [3.0], 1.0)
 # κ = ½, both fields at the peak of |σ''|
 BENT_PAIR = ([[0.0, 2.0], [2.0, 0.0]], [PEAK - 2 * float(expit(PEAK))] * 2, 1.0)
-CRITICAL_PAIR = ([[0.0, 3.9], [3.9, 0.0]], [-1.95, -1.95], 1.0)
+CRITICAL_PAIR = ([[0.0, 1.95], [1.95, 0.0]], [-0.975, -0.975], 0.5)
 POWER_STEPS = 50
 
 

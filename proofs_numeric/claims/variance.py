@@ -153,7 +153,7 @@ def _leaky_parts(
     if mutation == "traces' variance ε²/β":
         scatter = scatter * leak
     change = np.abs(up - down)
-    squares = np.einsum("m,mi,mj->ij", law, change, change)
+    squares = change.T @ (law[:, None] * change)
     difference = _readings(up, up, up) - _readings(down, down, down)
     parts = [(law @ change, mean), (squares.ravel(), second.ravel()), (_spread(law, difference), scatter)]
     # probabilities of the spikes after these traces: read one step later

@@ -43,7 +43,7 @@ def convolve(images: ArrayLike, weights: ArrayLike, *, stride: int = 1, padding:
     out = output_shape(below.shape[2:], kernel.shape[2:], stride=stride, padding=padding)
     result = np.zeros((len(below), len(kernel), *out))
     for i, j, window in _windows(_padded(below, padding), kernel.shape[2:], stride, out):
-        result += np.einsum("oc,bcyx->boyx", kernel[:, :, i, j], window)
+        result += np.tensordot(kernel[:, :, i, j], window, axes=(1, 1)).swapaxes(0, 1)
     return result
 
 
@@ -57,7 +57,7 @@ def convolve_transposed(
     _same_shape("outputs", above.shape[2:], out, shape)
     spread = np.zeros((len(above), kernel.shape[1], shape[0] + 2 * padding, shape[1] + 2 * padding))
     for i, j, window in _windows(spread, kernel.shape[2:], stride, out):
-        window += np.einsum("oc,boyx->bcyx", kernel[:, :, i, j], above)
+        window += np.tensordot(kernel[:, :, i, j], above, axes=(0, 1)).swapaxes(0, 1)
     return _cropped(spread, padding)
 
 

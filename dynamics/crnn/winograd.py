@@ -14,22 +14,13 @@ direct sum. The plain form that the tests compare with is dynamics.crnn.convolut
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.core import config
-from numba.core.errors import TypingError
-from numba.extending import intrinsic as _intrinsic
-from numba.np.arrayobj import make_array
 from numpy.typing import DTypeLike, NDArray
 
+from dynamics.crnn.patches import sandwich
 from dynamics.crnn.tiles import LINE, MOST_VECTORS, lanes, multiply_add
 from dynamics.kernel import kernel
-
-# its stubs know nothing of the typing context that it supplies as the first argument
-intrinsic: Any = _intrinsic
 
 # places above a tile, a side; places below it, a side, and with that frequencies
 TILE, REACH = 2, 4
@@ -40,6 +31,12 @@ TAPS = 3
 _KERNEL = np.array([[1.0, 0.0, 0.0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0.0, 0.0, 1.0]])
 BELOW = np.array([[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]])
 ABOVE = np.array([[1, 1, 1, 0], [0, 1, -1, -1]])
+
+# Bᵀ d B, A m Aᵀ and their transposes
+_below, _ = sandwich(BELOW, add=False)
+_below_back, _ = sandwich(BELOW.T, add=True)
+_above, _ = sandwich(ABOVE, add=False)
+_above_back, _ = sandwich(ABOVE.T, add=False)
 
 
 def transformed(kernels: NDArray[np.floating], stride: int) -> NDArray[np.floating]:
@@ -78,83 +75,6 @@ def scratch_size(tiles: tuple[int, int], depth: int, above: int) -> int:
     return FREQUENCIES * tiles[0] * tiles[1] * (depth + above) + TILE * TILE * above
 
 
-def _sandwich(matrix: NDArray[np.integer], add: bool) -> tuple[Any, Any]:
-    """(fast, plain): out = M X Mᵀ, or added to what is there, for a patch X of vectors and a constant matrix of 0 and ±1.
-
-    X[a, b] is the LINE bytes at values[first + a · row + b · column], out[i, j] those at out[to + i · out_row + j · out_column].
-    """
-    sides, reach = matrix.shape
-
-    @kernel()
-    def plain(out, to, out_row, out_column, values, first, row, column):
-        for lane in range(LINE // values.itemsize):
-            for i in range(sides):
-                for j in range(sides):
-                    total = values.dtype.type(0)
-                    for a in range(reach):
-                        for b in range(reach):
-                            total += matrix[i, a] * matrix[j, b] * values[first + a * row + b * column + lane]
-                    place = to + i * out_row + j * out_column + lane
-                    out[place] = out[place] + total if add else total
-
-    @intrinsic
-    def compiled(typing, out, to, out_row, out_column, values, first, row, column):
-        if not (out.layout == values.layout == "C" and out.dtype == values.dtype):
-            raise TypingError(f"patches need contiguous arrays of one dtype, got {out} and {values}")
-        whole = types.int64
-
-        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            bases = [make_array(signature.args[n])(context, builder, arguments[n]).data for n in (0, 4)]
-            size = out.dtype.bitwidth // 8
-            vector = ir.VectorType(context.get_value_type(out.dtype), LINE // size)
-
-            def place(base: Any, origin: Any, row: Any, i: int, column: Any, j: int) -> Any:
-                integer = ir.IntType(64)
-                offset = builder.add(builder.mul(row, integer(i)), builder.mul(column, integer(j)))
-                return builder.bitcast(builder.gep(base, [builder.add(origin, offset)]), vector.as_pointer())
-
-            def summed(weights: Any, vectors: list[Any]) -> Any:
-                total = None
-                for weight, term in zip(weights.tolist(), vectors, strict=True):
-                    if weight and total is None:
-                        total = term if weight > 0 else builder.fsub(ir.Constant(vector, [0.0] * vector.count), term)
-                    elif weight:
-                        total = builder.fadd(total, term) if weight > 0 else builder.fsub(total, term)
-                return total
-
-            origin, *apart = arguments[5:]
-            patch = [
-                [builder.load(place(bases[1], origin, apart[0], a, apart[1], b), align=size) for b in range(reach)]
-                for a in range(reach)
-            ]
-            half = [
-                [summed(matrix[i], [patch[a][b] for a in range(reach)]) for b in range(reach)] for i in range(sides)
-            ]
-            origin, *apart = arguments[1:4]
-            for i in range(sides):
-                for j in range(sides):
-                    to = place(bases[0], origin, apart[0], i, apart[1], j)
-                    total = summed(matrix[j], half[i])
-                    if add:
-                        total = builder.fadd(builder.load(to, align=size), total)
-                    builder.store(total, to, align=size)
-            return context.get_dummy_value()
-
-        return types.void(out, whole, whole, whole, values, whole, whole, whole), generate
-
-    @kernel()
-    def fast(out, to, out_row, out_column, values, first, row, column):
-        compiled(out, to, out_row, out_column, values, first, row, column)
-
-    return (plain if config.DISABLE_JIT else fast), plain
-
-
-below, below_plain = _sandwich(BELOW, add=False)
-below_back, below_back_plain = _sandwich(BELOW.T, add=True)
-above, above_plain = _sandwich(ABOVE, add=False)
-above_back, above_back_plain = _sandwich(ABOVE.T, add=False)
-
-
 @kernel()
 def _multiply(layer, depth, width_out, values, kernels, panel, counting, sums):
     """sums (FREQUENCIES, tiles, width_out) = values (FREQUENCIES, tiles, depth) · kernels (FREQUENCIES, depth, width_out)."""
@@ -181,7 +101,7 @@ def rise(layer, padded, kernels, counting, scratch, field):
         corner = TILE * ((tile // layer.tiles_across) * layer.stride * layer.pitch + (tile % layer.tiles_across) * row)
         for phase in range(layer.stride):
             for k in range(0, row, lanes):
-                below(
+                _below(
                     values, tile * depth + phase * row + k, REACH * tiles * depth, tiles * depth,
                     padded, corner + phase * layer.pitch + k, layer.stride * layer.pitch, row,
                 )  # fmt: skip
@@ -189,7 +109,7 @@ def rise(layer, padded, kernels, counting, scratch, field):
     block = tiles * layer.above
     for tile in range(tiles):
         for k in range(0, layer.above, lanes):
-            above(places, k, TILE * layer.above, layer.above, sums, tile * layer.above + k, REACH * block, block)
+            _above(places, k, TILE * layer.above, layer.above, sums, tile * layer.above + k, REACH * block, block)
         for a in range(TILE):
             for b in range(TILE):
                 y, x = TILE * (tile // layer.tiles_across) + a, TILE * (tile % layer.tiles_across) + b
@@ -219,14 +139,14 @@ def fall(layer, sources, kernels, counting, scratch, padded):
                 else:
                     target[:] = 0.0
         for k in range(0, layer.above, lanes):
-            above_back(sums, tile * layer.above + k, REACH * block, block, places, k, TILE * layer.above, layer.above)
+            _above_back(sums, tile * layer.above + k, REACH * block, block, places, k, TILE * layer.above, layer.above)
     _multiply(layer, layer.above, depth, sums, kernels, layer.falling, counting, values)
     block = tiles * depth
     for tile in range(tiles):
         corner = TILE * ((tile // layer.tiles_across) * layer.stride * layer.pitch + (tile % layer.tiles_across) * row)
         for phase in range(layer.stride):
             for k in range(0, row, lanes):
-                below_back(
+                _below_back(
                     padded, corner + phase * layer.pitch + k, layer.stride * layer.pitch, row,
                     values, tile * depth + phase * row + k, REACH * block, block,
                 )  # fmt: skip

@@ -32,13 +32,15 @@ NAMED: dict[str, tuple[str, ...]] = {
     "dynamics/datasets/__init__.py": ("tests/dynamics/datasets/test_digits.py",),
     "dynamics/datasets": ("tests/dynamics/datasets/test_files.py", "tests/dynamics/datasets/test_saccades.py"),
     "dynamics/crnn/readout.py": ("tests/dynamics/crnn/test_network.py",),
+    "dynamics/crnn/network.py": ("tests/dynamics/crnn/test_learning.py", "tests/dynamics/crnn/test_train.py"),
+    "dynamics/crnn/train.py": ("tests/dynamics/crnn/test_certificate.py",),
     "dynamics/crnn/relaxation.py": ("tests/dynamics/crnn/test_network.py", "tests/dynamics/crnn/test_learning.py"),
     "proofs_numeric/__init__.py": ("tests/proofs_numeric/test_claim.py", "tests/proofs_numeric/test_rigorous.py"),
     "proofs_numeric/claims": ("tests/test_claims.py", "tests/test_recorded.py"),
     "proofs_numeric/balls/claims": ("tests/test_claims.py", "tests/test_recorded.py"),
 }
 # Modules that write machine code: their mutants are compiled, and met by their own tests alone (others keep old machine code).
-GENERATORS = ("dynamics/crnn/tiles.py", "dynamics/crnn/winograd.py")
+GENERATORS = ("dynamics/crnn/patches.py", "dynamics/crnn/tiles.py")
 # The generated text is compared with the derivations elsewhere: a comparison that sees every edit says nothing of the others.
 LEFT_OUT = {"meanfield/equations.py": ("test_committed_equations_are_what_the_derivations_give",)}
 

@@ -49,6 +49,21 @@ def test_it_is_the_slope_of_the_unrolled_loss(architecture, seed, changing):
 
 
 @pytest.mark.exact
+def test_one_unit_has_the_slope_that_the_chain_rule_gives():
+    """s' = (1−ε)s + ε σ((ws_0 + b − θ)/T), L = ½(s_2 − y)²: ∂L/∂b = (s_2 − y)(1 − (1−ε)²)σ', of the weight s_0 times it."""
+    leak, temperature, image, target = 0.3, 0.5, 0.8, 0.1
+    net = network(Architecture.dense(1, 1), 2, leak=leak, temperature=temperature)
+    found = backpropagate(net, np.array([[image]]), np.array([[target]]), steps=2, window=1)
+    chance = 1 / (1 + np.exp(-(net.weights[0] * image + net.bias[0] - net.threshold) / temperature))
+    kept = (1 - leak) ** 2
+    last = kept * net.rest + (1 - kept) * chance
+    slope = (last - target) * (1 - kept) * chance * (1 - chance) / temperature
+    assert found.average[0, 0] == pytest.approx(last, rel=1e-13)
+    assert found.bias[0] == pytest.approx(slope, rel=1e-12)
+    assert found.weights[0] == pytest.approx(slope * image, rel=1e-12)
+
+
+@pytest.mark.exact
 @pytest.mark.parametrize("changing", [False, True])
 def test_torch_differentiates_the_same_path(changing):
     torch = pytest.importorskip("torch", reason="torch, the peer, is not installed: pip install torch==2.13.0")

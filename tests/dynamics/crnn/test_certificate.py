@@ -172,6 +172,7 @@ def test_the_cube_is_a_ball_that_nothing_leaves():
     assert (chance.predicted, chance.measured) == (0.0, 0.0)
     assert 0.2 * square.predicted < square.measured < square.predicted
     assert json.dumps(found.record(), allow_nan=False)
+    assert replace(found, balls=(None, found.balls[1])).record()["balls"] == [None, found.record()["balls"][1]]
 
 
 @pytest.mark.statistical

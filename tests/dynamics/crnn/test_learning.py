@@ -266,7 +266,7 @@ def test_two_phases_at_once_are_the_two_phases(phases, statistic, pooling):
         net.input(images),
         {"steps": 9, "window": 4, "first": 7, "average_of": statistic},
     )
-    streams = (3, 3) if phases == "coupled" else (3, 4)
+    streams = (3, 3) if phases == "coupled" else (4, 3)
     noise = tuple(Spiking(11, stream, replicas) for stream in streams)
     other = np.random.default_rng(0).random((3, architecture.units)) if phases == "independent" else net.start(3)
     starts, nudgings = (net.start(3), other), (np.array([0.4, -0.2, 0.3]), np.array([-0.4, 0.0, 0.1]))

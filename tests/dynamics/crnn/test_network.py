@@ -325,3 +325,15 @@ def test_the_memory_of_a_phase_does_not_depend_on_its_steps():
 
     peak(2)
     assert peak(1_000_000) - peak(2) < 8_000
+
+
+@pytest.mark.exact
+def test_answers_are_the_readouts_softmax_or_the_outputs_themselves():
+    net = stacks.network(Architecture((1, 3, 3), (Conv(2, 2),), classes=3), 4)
+    states = np.random.default_rng(0).random((5, 8))
+    weights, bias = net.readout
+    odds = np.exp(states @ weights + bias)
+    np.testing.assert_allclose(net.answers(states), odds / odds.sum(axis=1, keepdims=True), rtol=1e-13)
+    plain = stacks.network(Architecture.dense(2, 3, 4), 4)
+    states = np.random.default_rng(1).random((5, 7))
+    assert np.array_equal(plain.answers(states), states[:, 3:])

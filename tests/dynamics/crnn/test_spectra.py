@@ -21,6 +21,7 @@ SMALL = Architecture((1, 6, 6), (Conv(3, 3, padding=1, pool=2), Conv(4, 2), Dens
 def test_drives_are_products_with_the_twins_matrices_both_up_and_down(architecture, seed):
     net = stacks.network(architecture, seed)
     drives, couplings = Drives(net), net.couplings
+    np.testing.assert_allclose(4 * drives.temperatures * drives.root**2, 1.0, rtol=1e-14)
     vectors = np.random.default_rng(seed).normal(size=(3, architecture.units))
     for kind, matrix in (("signed", couplings), ("absolute", np.abs(couplings)), ("squared", couplings**2)):
         np.testing.assert_allclose(drives.apply(kind, vectors), vectors @ matrix, rtol=1e-10, atol=1e-10)

@@ -6,24 +6,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numba.core import config
-from numba.core.errors import TypingError
 
 from dynamics.crnn import winograd
 from dynamics.crnn.architecture import Architecture, Conv
-from dynamics.crnn.convolution import convolve
+from dynamics.crnn.convolution import convolve, convolve_transposed
+from dynamics.crnn.winograd import fall, rise
 from dynamics.crnn.wiring import drive, scratch_for, wire
 
 pytestmark = pytest.mark.exact
-
-compiled = pytest.mark.skipif(bool(config.DISABLE_JIT), reason="without the compiler the plain loop is all there is")
-LANES = 16
-SANDWICHES = {
-    "below": (winograd.below, winograd.below_plain, 4, 4, False),
-    "below_back": (winograd.below_back, winograd.below_back_plain, 4, 4, True),
-    "above": (winograd.above, winograd.above_plain, 4, 2, False),
-    "above_back": (winograd.above_back, winograd.above_back_plain, 2, 4, False),
-}
 
 
 def stack(kernel_side, stride, padding, pool, channels, above, side):
@@ -101,32 +91,32 @@ def test_tiles_cover_all_places_and_read_three_taps_further():
     assert winograd.scratch_size((3, 2), 64, 32) == 16 * 6 * 96 + 4 * 32
 
 
-@compiled
-@pytest.mark.parametrize("name", SANDWICHES)
-def test_a_patch_in_registers_is_its_plain_loop_and_writes_nowhere_else(name):
-    fast, plain, reach, sides, adds = SANDWICHES[name]
-    generator = np.random.default_rng(3)
-    values = generator.integers(-9, 10, size=1200).astype(np.float32)
-    found = generator.integers(-9, 10, size=1200).astype(np.float32)
-    expected, before = found.copy(), found.copy()
-    places = (7, 3 * LANES * sides, 2 * LANES), (5, 2 * LANES * reach, LANES + 3)
-    fast(found, *places[0], values, *places[1])
-    plain(expected, *places[0], values, *places[1])
-    assert np.array_equal(found, expected)
-    to, row, column = places[0]
-    written = [to + i * row + j * column + lane for i in range(sides) for j in range(sides) for lane in range(LANES)]
-    rest = np.setdiff1d(np.arange(1200), written)
-    assert np.array_equal(found[rest], before[rest])
-    matrix = getattr(winograd, name.removesuffix("_back").upper())
-    matrix = matrix.T if name.endswith("_back") else matrix
-    patch = np.array(
-        [[values[5 + a * places[1][1] + b * places[1][2] :][:LANES] for b in range(reach)] for a in range(reach)]
-    )
-    wanted = np.einsum("ia,jb,abl->ijl", matrix, matrix, patch)
-    assert np.array_equal(found[written] - (before[written] if adds else 0), wanted.ravel())
-
-
-@compiled
-def test_patches_of_two_dtypes_are_refused():
-    with pytest.raises(TypingError, match="one dtype"):
-        winograd.below(np.zeros(1200, np.float32), 0, 64, 16, np.zeros(1200), 0, 64, 16)
+@pytest.mark.parametrize(
+    ("kernel_side", "stride", "padding", "channels", "above", "side"),
+    [(3, 1, 1, 16, 16, (3, 4)), (5, 2, 0, 8, 32, (7, 9)), (6, 2, 1, 16, 16, (6, 8)), (3, 1, 0, 32, 48, (5, 3))],
+)
+def test_what_rises_is_the_convolution_and_what_falls_its_transpose(
+    kernel_side, stride, padding, channels, above, side
+):
+    """One layer alone, on whole numbers: to the bit, with nothing left over of what the working memory held."""
+    architecture = stack(kernel_side, stride, padding, 1, channels, above, side)
+    generator = np.random.default_rng(kernel_side + channels)
+    weights = (16 * generator.integers(-2, 3, size=architecture.weights)).astype(np.float32)
+    wiring = wire(architecture, weights, np.float32)
+    layer, (here, there) = wiring.layers[1], architecture.places
+    state = generator.integers(-3, 4, size=architecture.units).astype(np.float32)
+    padded = np.zeros((int(layer.tall), int(layer.pitch)), np.float32)
+    inner = slice(padding, padding + side[0]), slice(padding * channels, (padding + side[1]) * channels)
+    padded[inner] = state[here].reshape(side[0], -1)
+    scratch = np.full(wiring.spare, 7.0, np.float32)
+    field = np.ones(architecture.sizes[1], np.float32)
+    rise(layer, padded.ravel(), wiring.rising, wiring.counting, scratch, field)
+    assert np.array_equal(field - 1, convolved(architecture, weights, state[here]))
+    spread = np.ones(padded.size, np.float32)
+    fall(layer, state[there], wiring.falling, wiring.counting, scratch, spread)
+    rows, columns = architecture.shapes[1][1:]
+    returned = convolve_transposed(
+        state[there].reshape(rows, columns, above).transpose(2, 0, 1)[None].astype(np.float64),
+        architecture.arrays(weights.astype(np.float64))[1], shape=side, stride=stride, padding=padding,
+    )[0]  # fmt: skip
+    assert np.array_equal((spread - 1).reshape(padded.shape)[inner], returned.transpose(1, 2, 0).reshape(side[0], -1))

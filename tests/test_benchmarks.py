@@ -105,9 +105,13 @@ def test_gradients_that_differ_are_not_timed():
             same_gradients({**found, name: 1.01 * found[name]}, found)
 
 
+# 24 moments beyond 6.5 standard errors on either side
+FALSE_ALARM = 2e-9
+
+
 @pytest.mark.statistical
 def test_laws_are_held_equal_by_their_moments():
-    """The chains' law against draws from the exact one: 24 moments, none beyond 5.5 standard errors but for one time in 10⁶."""
+    """The chains' law against draws from the exact one: 24 moments, none beyond 6.5 standard errors but for twice in 10⁹."""
     chains, law = ours.heat_bath(12, 64, 10), exact_law(Model(*problems.ising_problem(12, 0)))
     drawn = np.random.default_rng(0).choice(1 << 12, size=4000, p=law.probabilities / law.probabilities.sum())
     exact = {"states": (drawn[:, None] >> np.arange(12) & 1).astype(float)}

@@ -106,7 +106,7 @@ def _two_phases(
     drive, states = network.input(images), network.start(len(targets))
     free_average = network.phase(states, drive, steps=rule.steps_free, window=rule.window, spiking=free)
     other = states
-    if apart:
+    if apart and noise is not None:
         other = network.start(len(targets))
         network.phase(other, network.input(images), steps=rule.steps_free, window=rule.window, spiking=noise[1])
     pair = network.pair(

@@ -67,7 +67,8 @@ def tiles(places: Sequence[int]) -> tuple[int, int]:
 
 def reached(tiles: tuple[int, int], stride: int) -> tuple[int, int]:
     """How many (rows, columns) of the padded image below the tiles read."""
-    return tuple((TILE * count + TAPS - 1) * stride for count in tiles)
+    down, across = ((TILE * count + TAPS - 1) * stride for count in tiles)
+    return down, across
 
 
 def scratch_size(tiles: tuple[int, int], depth: int, above: int) -> int:

@@ -21,12 +21,11 @@ NAMED: dict[str, tuple[str, ...]] = {
     "dynamics/activations.py": ("tests/test_kernels.py", *SAMPLERS),
     "dynamics/forces.py": ("tests/test_kernels.py", *SAMPLERS),
     "dynamics/kernel.py": ("tests/dynamics/test_kernel_cache.py", "tests/test_kernels.py"),
+    "dynamics/leaky.py": ("tests/dynamics/test_panels.py", *SAMPLERS),
+    "dynamics/little.py": ("tests/dynamics/test_panels.py", *SAMPLERS),
     "dynamics/logit.py": ("tests/dynamics/test_panels.py",),
     "dynamics/philox.py": SAMPLERS[:1],
-    **{
-        f"dynamics/{name}.py": SAMPLERS
-        for name in ("block", "glauber", "langevin", "leaky", "little", "phases", "relax")
-    },
+    **{f"dynamics/{name}.py": SAMPLERS for name in ("block", "glauber", "langevin", "phases", "relax")},
     "dynamics/crnn/architecture.py": ("tests/dynamics/crnn/test_network.py", "tests/dynamics/crnn/test_config.py"),
     "dynamics/crnn/checkpoint.py": ("tests/dynamics/crnn/test_train.py",),
     "dynamics/datasets/__init__.py": ("tests/dynamics/datasets/test_digits.py",),

@@ -3,7 +3,7 @@
 Main results: step, sample, sweep_in_order.
 
 In order 0 … N−1 all replicas redraw the same unit, up to 64 side by side in vectors. The fields of eight units are one tile of
-dynamics.crnn.tiles, which reads each coupling once for all lanes; among the eight, a redrawn unit corrects those after it. This
+dynamics.tiles, which reads each coupling once for all lanes; among the eight, a redrawn unit corrects those after it. This
 is done in float32, and where the margin h − T logit(u) lies within what float32 may err, in float64: every spike is float64's. At
 random sites every replica keeps its own field, N additions for a flip. Both sum fields afresh, each sweep or each block: no
 drift, and a split run sees the same bits as an unbroken one. `step` is the plain form of an update.
@@ -15,13 +15,12 @@ import numpy as np
 from numba import get_num_threads, prange
 
 from dynamics.activations import firing_probability
-from dynamics.crnn.fire import random_words
-from dynamics.crnn.tiles import MOST_ROWS, multiply_add
 from dynamics.forces import cost_force
 from dynamics.kernel import kernel
 from dynamics.logit import logit, rough_logit
 from dynamics.panels import GROUP, PANEL, VECTOR, lines, local_fields, packed_couplings, replica_words, rough_lines
-from dynamics.philox import site, to_unit
+from dynamics.philox import random_words, site, to_unit
+from dynamics.tiles import MOST_ROWS, multiply_add
 
 # Columns of a float32 tile, the most that go side by side, and the rows of a tile.
 COLUMNS, LANES, BLOCK = 32, 64, MOST_ROWS

@@ -3,7 +3,7 @@
 Main results: packed_couplings, local_fields, unit_thresholds, replica_words, GROUP.
 
 Replicas go in groups, so that a coupling that is read serves up to eight of them: their fields are the tiles of
-dynamics.crnn.tiles, in panels of 16 columns, packed so that a panel stays in cache while the group passes. A field is summed in
+dynamics.tiles, in panels of 16 columns, packed so that a panel stays in cache while the group passes. A field is summed in
 the order of the units, whatever the group, and nothing else joins replicas: a replica's path does not depend on how many there
 are. The plain forms are each dynamics' `step`, firing_probability, and `uniforms` of dynamics.philox.
 """
@@ -12,11 +12,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from dynamics.crnn.fire import random_words
-from dynamics.crnn.tiles import LINE, MOST_ROWS, aligned, multiply_add
 from dynamics.kernel import kernel
 from dynamics.logit import logit
-from dynamics.philox import to_unit, words
+from dynamics.philox import random_words, to_unit, words
+from dynamics.tiles import LINE, MOST_ROWS, aligned, multiply_add
 
 # Replicas that share a panel of couplings while it is in cache.
 GROUP = 16

@@ -1,6 +1,6 @@
 """Counter-based random numbers: Philox4x32-10 (Salmon, Moraes, Dror, Shaw, SC 2011).
 
-Main results: philox, words, uniforms, site, normal; STREAM_VERSION.
+Main results: philox, words, random_words, uniforms, site, normal; STREAM_VERSION.
 
 A draw is a pure function of (seed, stream; step, unit, replica): nothing is carried along, so results do not depend on
 threads, on the order of replicas or on where a run was split, and two phases share their noise by sharing a stream.
@@ -79,6 +79,17 @@ def uniforms(seed, stream, step, replica, out):
             out[unit + 2] = to_unit(drawn[2])
         if unit + 3 < size:
             out[unit + 3] = to_unit(drawn[3])
+
+
+@kernel()
+def random_words(seed, stream, step, replica, drawn):
+    """drawn (4·groups,) uint32: the words whose to_unit are `uniforms`, unit by unit."""
+    for group in range(drawn.shape[0] // 4):
+        first, second, third, fourth = words(seed, stream, step, group, replica)
+        drawn[4 * group] = first
+        drawn[4 * group + 1] = second
+        drawn[4 * group + 2] = third
+        drawn[4 * group + 3] = fourth
 
 
 @kernel()

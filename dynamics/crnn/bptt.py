@@ -16,12 +16,13 @@ import numpy as np
 from numba import prange
 
 from dynamics.activations import firing_slope, leaky_trace
-from dynamics.crnn.fire import probabilities, random_words, spikes
+from dynamics.crnn.fire import probabilities, spikes
 from dynamics.crnn.network import Array, Frames, Network, Spiking
 from dynamics.crnn.readout import cost_slope
 from dynamics.crnn.relaxation import input_trace
 from dynamics.crnn.wiring import BLOCKS, accumulate, drive, input_drive, scratch_for, unpack
 from dynamics.kernel import kernel
+from dynamics.philox import random_words
 
 
 class Backpropagated(NamedTuple):

@@ -1,6 +1,6 @@
 """How all units of an image fire in one step: probabilities, random words and spikes, as loops that become vectors.
 
-Main results: decays, probabilities, pair_probabilities, random_words, spikes, pair_spikes.
+Main results: decays, probabilities, pair_probabilities, spikes, pair_spikes.
 
 Nothing in them depends on another unit, so LLVM runs 16 units at once. In float32 the exponential is a polynomial: p is within
 2e-7 of itself at the rounded h/T ≥ −87, and below that stays at 1.6e-38; in float64 it is firing_probability, unit by unit. The
@@ -16,7 +16,7 @@ import numpy as np
 
 from dynamics.activations import firing_probability
 from dynamics.kernel import kernel
-from dynamics.philox import to_unit, words
+from dynamics.philox import to_unit
 
 # e^x = 2^n e^r with n = round(x/ln 2), which adding 1.5·2²³ leaves in the last bits; ln 2 in two parts, so that r is exact
 _PER_LN2, _ROUND = np.float32(1 / np.log(2)), np.float32(1.5 * 2**23)
@@ -96,17 +96,6 @@ def pair_probabilities(field, half, temperature, bits, spare, chances, half_chan
         risen = high * (silent / (one + second)) * gap_decay[unit] / 2
         half_chances[unit] = risen if half[unit] >= 0 else -risen
         chances[unit] = (high + low / (one + second)) / 2
-
-
-@kernel()
-def random_words(seed, stream, step, replica, drawn):
-    """drawn (4·groups,) uint32: the words whose to_unit are the `uniforms` of dynamics.philox, unit by unit."""
-    for group in range(drawn.shape[0] // 4):
-        first, second, third, fourth = words(seed, stream, step, group, replica)
-        drawn[4 * group] = first
-        drawn[4 * group + 1] = second
-        drawn[4 * group + 2] = third
-        drawn[4 * group + 3] = fourth
 
 
 @kernel()

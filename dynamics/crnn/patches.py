@@ -19,8 +19,8 @@ from numba.extending import intrinsic as _intrinsic
 from numba.np.arrayobj import make_array
 from numpy.typing import NDArray
 
-from dynamics.crnn.tiles import LINE
 from dynamics.kernel import kernel
+from dynamics.tiles import LINE
 
 # its stubs know nothing of the typing context that it supplies as the first argument
 intrinsic: Any = _intrinsic

@@ -14,11 +14,11 @@ import numpy as np
 from numba import prange
 
 from dynamics.activations import leaky_trace
-from dynamics.crnn.fire import pair_probabilities, pair_spikes, probabilities, random_words, spikes
+from dynamics.crnn.fire import pair_probabilities, pair_spikes, probabilities, spikes
 from dynamics.crnn.readout import cost_slope
 from dynamics.crnn.wiring import drive, input_drive, scratch_for
 from dynamics.kernel import kernel
-from dynamics.philox import uniforms
+from dynamics.philox import random_words, uniforms
 
 # The input's own spikes: all phases see the same, whatever noise their units have.
 STREAM_INPUT = 32

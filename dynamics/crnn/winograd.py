@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from dynamics.crnn.patches import sandwich
-from dynamics.crnn.tiles import LINE, MOST_VECTORS, lanes, multiply_add
 from dynamics.kernel import kernel
+from dynamics.tiles import LINE, MOST_VECTORS, lanes, multiply_add
 
 # places above a tile, a side; places below it, a side, and with that frequencies
 TILE, REACH = 2, 4

@@ -28,9 +28,9 @@ from numpy.typing import DTypeLike, NDArray
 
 from dynamics.crnn import winograd
 from dynamics.crnn.architecture import Architecture, Conv, Dense
-from dynamics.crnn.tiles import LINE, MOST_VECTORS, aligned, lanes, multiply_add, padded_width
 from dynamics.crnn.winograd import fall, rise
 from dynamics.kernel import kernel
+from dynamics.tiles import LINE, MOST_VECTORS, aligned, lanes, multiply_add, padded_width
 
 Array = NDArray[np.floating]
 

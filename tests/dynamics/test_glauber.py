@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from dynamics import glauber, sample
-from dynamics.crnn.tiles import multiply_add
 from dynamics.panels import rough_lines
 from dynamics.philox import STREAM_FREE, site, to_unit, words
+from dynamics.tiles import multiply_add
 from meanfield import Model
 from tests.dynamics.chains import COST, NUDGING, SEED, STEPS, net, noise_of
 

@@ -39,7 +39,7 @@ NAMED: dict[str, tuple[str, ...]] = {
     "proofs_numeric/balls/claims": ("tests/test_claims.py", "tests/test_recorded.py"),
 }
 # Modules that write machine code: their mutants are compiled, and met by their own tests alone (others keep old machine code).
-GENERATORS = ("dynamics/crnn/patches.py", "dynamics/crnn/tiles.py")
+GENERATORS = ("dynamics/crnn/patches.py", "dynamics/tiles.py")
 # The generated text is compared with the derivations elsewhere: a comparison that sees every edit says nothing of the others.
 LEFT_OUT = {"meanfield/equations.py": ("test_committed_equations_are_what_the_derivations_give",)}
 

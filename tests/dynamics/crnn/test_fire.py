@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dynamics.activations import firing_probability
-from dynamics.crnn.fire import pair_probabilities, pair_spikes, probabilities, random_words, spikes
-from dynamics.philox import uniforms
+from dynamics.crnn.fire import pair_probabilities, pair_spikes, probabilities, spikes
+from dynamics.philox import random_words, uniforms
 
 pytestmark = pytest.mark.exact
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numba.core import config
 from numba.core.errors import TypingError
 
-from dynamics.crnn.tiles import LINE, aligned, lanes, multiply_add, multiply_add_plain, padded_width
+from dynamics.tiles import LINE, aligned, lanes, multiply_add, multiply_add_plain, padded_width
 
 pytestmark = pytest.mark.exact
 

@@ -15,14 +15,13 @@ from typing import NamedTuple
 import numpy as np
 from numba import prange
 
-from dynamics.activations import firing_slope, leaky_trace
-from dynamics.crnn.fire import probabilities, spikes
+from dynamics.activations import firing_slope
+from dynamics.crnn.fire import fire, follow, probabilities
 from dynamics.crnn.network import Array, Frames, Network, Spiking
 from dynamics.crnn.readout import cost_slope
 from dynamics.crnn.relaxation import input_trace
 from dynamics.crnn.wiring import BLOCKS, accumulate, drive, input_drive, scratch_for, unpack
 from dynamics.kernel import kernel
-from dynamics.philox import random_words
 
 
 class Backpropagated(NamedTuple):
@@ -50,14 +49,9 @@ def unroll(
             inputs[step] = trace
             input_drive(trace, wiring, scratch, field)
         drive(states[step], wiring, scratch, field)
-        probabilities(field, temperature, bits, chances)
-        if spiking:
-            random_words(seed, stream, step, replica, noise)
-            spikes(noise, chances, pulses)
-        else:
-            pulses[:] = chances
-        for unit in range(units):
-            states[step + 1, unit] = leaky_trace(states[step, unit], pulses[unit], leak[unit])
+        fire(field, temperature, spiking, seed, stream, step, replica, bits, noise, chances, pulses)
+        states[step + 1] = states[step]
+        follow(states[step + 1], pulses, leak)
 
 
 @kernel()

@@ -1,6 +1,7 @@
 """How all units of an image fire in one step: probabilities, random words and spikes, as loops that become vectors.
 
-Main results: decays, probabilities, pair_probabilities, spikes, pair_spikes.
+Main results: decays, probabilities, pair_probabilities, spikes, pair_spikes, fire, fire_pair,
+follow.
 
 Nothing in them depends on another unit, so LLVM runs 16 units at once. In float32 the exponential is a polynomial: p is within
 2e-7 of itself at the rounded h/T ≥ −87, and below that stays at 1.6e-38; in float64 it is firing_probability, unit by unit. The
@@ -16,7 +17,7 @@ import numpy as np
 
 from dynamics.activations import firing_probability
 from dynamics.kernel import kernel
-from dynamics.philox import to_unit
+from dynamics.philox import random_words, to_unit
 
 # e^x = 2^n e^r with n = round(x/ln 2), which adding 1.5·2²³ leaves in the last bits; ln 2 in two parts, so that r is exact
 _PER_LN2, _ROUND = np.float32(1 / np.log(2)), np.float32(1.5 * 2**23)
@@ -67,17 +68,24 @@ def probabilities(field, temperature, bits, chances):
 
 @kernel()
 def pair_probabilities(field, half, temperature, bits, spare, chances, half_chances):
-    """Mean and half difference of p± = σ((h ± d)/T), all (units,); spare (6, units) is working memory.
+    """Mean and half difference of p± = σ((h ± d)/T), all (units,); spare, six such arrays, is working memory.
 
     With a = h + |d| and b = h − |d|, σ(a/T) − σ(b/T) = σ(a/T) σ(−b/T)(1 − e^{−2|d|/T}): the difference is to rounding relative to
     itself, however small d is.
     """
-    upper, lower, gap, upper_decay, lower_decay, gap_decay = spare[0], spare[1], spare[2], spare[3], spare[4], spare[5]
+    upper, lower, gap, high, silent, gap_decay = spare
+    # a bare 0 or 2 would make these loops ones of float64; over more arrays, or rows of one, they would not become vectors
+    zero, one, two = field.dtype.type(0.0), field.dtype.type(1.0), field.dtype.type(2.0)
     for unit in range(field.shape[0]):
-        size = abs(half[unit])
-        upper[unit], lower[unit], gap[unit] = field[unit] + size, field[unit] - size, size + size
-    decays(upper, temperature, bits, upper_decay)
-    decays(lower, temperature, bits, lower_decay)
+        gap[unit] = abs(half[unit])
+    for unit in range(field.shape[0]):
+        upper[unit] = field[unit] + gap[unit]
+    for unit in range(field.shape[0]):
+        lower[unit] = field[unit] - gap[unit]
+    for unit in range(field.shape[0]):
+        gap[unit] = two * gap[unit]
+    decays(upper, temperature, bits, high)
+    decays(lower, temperature, bits, silent)
     decays(gap, temperature, bits, gap_decay)
     if field.itemsize == 8:
         for unit in range(field.shape[0]):
@@ -88,14 +96,19 @@ def pair_probabilities(field, half, temperature, bits, spare, chances, half_chan
             series = _C4 - t * (_C5 - t * _C6)
             series = t * (_ONE - t * (_C2 - t * (_C3 - t * series)))
             gap_decay[unit] = series if t < _QUARTER else _ONE - gap_decay[unit]
-    one = field.dtype.type(1.0)
     for unit in range(field.shape[0]):
-        first, second = upper_decay[unit], lower_decay[unit]
-        high = (one if upper[unit] >= 0 else first) / (one + first)
-        low, silent = (one, second) if lower[unit] >= 0 else (second, one)
-        risen = high * (silent / (one + second)) * gap_decay[unit] / 2
-        half_chances[unit] = risen if half[unit] >= 0 else -risen
-        chances[unit] = (high + low / (one + second)) / 2
+        decayed = high[unit]
+        high[unit] = (one if upper[unit] >= zero else decayed) / (one + decayed)
+    for unit in range(field.shape[0]):
+        decayed = silent[unit]
+        silent[unit] = (decayed if lower[unit] >= zero else one) / (one + decayed)
+        lower[unit] = (one if lower[unit] >= zero else decayed) / (one + decayed)
+    for unit in range(field.shape[0]):
+        half_chances[unit] = high[unit] * silent[unit] * gap_decay[unit] / two
+    for unit in range(field.shape[0]):
+        half_chances[unit] = half_chances[unit] if half[unit] >= zero else -half_chances[unit]
+    for unit in range(field.shape[0]):
+        chances[unit] = (high[unit] + lower[unit]) / two
 
 
 @kernel()
@@ -108,7 +121,49 @@ def spikes(drawn, chances, pulses):
 @kernel()
 def pair_spikes(drawn, other_drawn, chances, half_chances, pulses, half_pulses):
     """Mean and half difference of the spikes of two phases with p± = chance ± half chance, all (units,): 0, ½ or 1, and 0 or ±½."""
+    zero, half = chances.dtype.type(0.0), chances.dtype.type(0.5)
     for unit in range(chances.shape[0]):
-        up = 1.0 if to_unit(drawn[unit]) < chances[unit] + half_chances[unit] else 0.0
-        down = 1.0 if to_unit(other_drawn[unit]) < chances[unit] - half_chances[unit] else 0.0
-        pulses[unit], half_pulses[unit] = (up + down) / 2, (up - down) / 2
+        up = half if to_unit(drawn[unit]) < chances[unit] + half_chances[unit] else zero
+        down = half if to_unit(other_drawn[unit]) < chances[unit] - half_chances[unit] else zero
+        pulses[unit], half_pulses[unit] = up + down, up - down
+
+
+@kernel()
+def fire(field, temperature, spiking, seed, stream, step, replica, bits, noise, chances, pulses):
+    """A step of one phase, all (units,): chances = σ(h/T), pulses = spikes with these chances, or the chances where not spiking.
+
+    noise (4·groups,) uint32 and bits (units,) int32 are working memory.
+    """
+    probabilities(field, temperature, bits, chances)
+    if spiking:
+        random_words(seed, stream, step, replica, noise)
+        spikes(noise, chances, pulses)
+    else:
+        pulses[:] = chances
+
+
+@kernel()
+def fire_pair(
+    field, half_field, temperature, spiking, seed, stream, other_stream, step, replica, bits, spare, noise, other_noise, chances,
+    half_chances, pulses, half_pulses,
+):  # fmt: skip
+    """`fire` of two phases as their mean and half difference; equal streams give both the same noise."""
+    pair_probabilities(field, half_field, temperature, bits, spare, chances, half_chances)
+    if spiking:
+        random_words(seed, stream, step, replica, noise)
+        if stream == other_stream:
+            pair_spikes(noise, noise, chances, half_chances, pulses, half_pulses)
+        else:
+            random_words(seed, other_stream, step, replica, other_noise)
+            pair_spikes(noise, other_noise, chances, half_chances, pulses, half_pulses)
+    else:
+        pulses[:] = chances
+        half_pulses[:] = half_chances
+
+
+@kernel()
+def follow(state, pulses, leak):
+    """s ← (1 − ε)s + ε z of every unit, all (units,): leaky_trace without its float64 one."""
+    one = state.dtype.type(1.0)
+    for unit in range(state.shape[0]):
+        state[unit] = (one - leak[unit]) * state[unit] + leak[unit] * pulses[unit]

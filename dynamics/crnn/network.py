@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynamics.crnn.architecture import Architecture, Conv
+from dynamics.crnn.events import Tables, tabulate
 from dynamics.crnn.readout import answers
 from dynamics.crnn.relaxation import drive_images, input_drive_images, relax_images, relax_pairs, settle_images
 from dynamics.crnn.wiring import Wiring, wire
@@ -107,6 +108,14 @@ class Network:
         return wire(self.architecture, self.weights, self.dtype)
 
     @cached_property
+    def tables(self) -> Tables:
+        """The weights as spikes read them; empty for max pooling, where a drive is not the sum of its spikes'."""
+        return Tables.none(self.dtype) if self.wiring.routes else tabulate(self.architecture, self.weights, self.wiring)
+
+    def _tables(self, spiking: bool) -> Tables:
+        return self.tables if spiking else Tables.none(self.dtype)
+
+    @cached_property
     def readout(self) -> tuple[Array, Array]:
         """The softmax readout's weights (units, classes) and bias (classes,), both without classes where there is none."""
         if self.architecture.classes:
@@ -180,8 +189,8 @@ class Network:
         nudgings, spikes = np.broadcast_to(nudging, len(states)).astype(dtype), spiking is not None
         relax_images(
             states, drive.traces, drive.constants, frames.frames, aims, nudgings, first, steps, window, self.wiring,
-            *self.readout, *self._units, frames.hold, dtype.type(frames.leak), frames.coded and spikes, spikes,
-            STATISTICS.index(average_of), noise.seed, noise.stream, noise.replicas, averages, drive.averages,
+            self._tables(spikes), *self.readout, *self._units, frames.hold, dtype.type(frames.leak), frames.coded and spikes,
+            spikes, STATISTICS.index(average_of), noise.seed, noise.stream, noise.replicas, averages, drive.averages,
         )  # fmt: skip
         return averages
 
@@ -209,9 +218,9 @@ class Network:
         nudging, half_nudging = (((nudgings[0] + sign * nudgings[1]) / 2).astype(dtype) for sign in (1, -1))
         relax_pairs(
             mean, half, drive.traces, drive.constants, frames.frames, targets.astype(dtype), nudging, half_nudging, first, steps,
-            window, self.wiring, *self.readout, *self._units, frames.hold, dtype.type(frames.leak), frames.coded and spikes,
-            spikes, STATISTICS.index(average_of), noise[0].seed, noise[0].stream, noise[1].stream, noise[0].replicas, averages,
-            half_averages, drive.averages,
+            window, self.wiring, self._tables(spikes), *self.readout, *self._units, frames.hold, dtype.type(frames.leak),
+            frames.coded and spikes, spikes, STATISTICS.index(average_of), noise[0].seed, noise[0].stream, noise[1].stream,
+            noise[0].replicas, averages, half_averages, drive.averages,
         )  # fmt: skip
         return Pair(averages, half_averages, half_nudging)
 

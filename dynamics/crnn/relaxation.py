@@ -14,11 +14,12 @@ import numpy as np
 from numba import prange
 
 from dynamics.activations import leaky_trace
-from dynamics.crnn.fire import pair_probabilities, pair_spikes, probabilities, spikes
+from dynamics.crnn.events import follow_pair, follow_spikes, lists_for
+from dynamics.crnn.fire import fire, fire_pair, follow, probabilities
 from dynamics.crnn.readout import cost_slope
-from dynamics.crnn.wiring import drive, input_drive, scratch_for
+from dynamics.crnn.wiring import add_drives, collect, drive, input_drive, scratch_for
 from dynamics.kernel import kernel
-from dynamics.philox import random_words, uniforms
+from dynamics.philox import uniforms
 
 # The input's own spikes: all phases see the same, whatever noise their units have.
 STREAM_INPUT = 32
@@ -39,22 +40,26 @@ def input_trace(frames, step, hold, leak, coded, seed, replica, noise, trace):
 
 @kernel()
 def relax(
-    state, trace, constant, frames, target, nudging, first, steps, window, wiring, readout, readout_bias, temperature, leak,
+    state, trace, constant, frames, target, nudging, first, steps, window, wiring, tables, readout, readout_bias, temperature, leak,
     hold, input_leak, coded, spiking, statistic, seed, stream, replica, average, input_average,
 ):  # fmt: skip
     """Run one phase of one image in place; average (units,) of traces, spikes or p_t (0, 1, 2) over the last `window` steps.
 
-    constant (units,): what no step changes of the field; frames (0, inputs) where that includes the input's drive.
+    constant (units,): what no step changes of the field; frames (0, inputs) where that includes the input's drive. Where there
+    are tables, the drives among free layers are traces of spikes, see dynamics.crnn.events.
     """
     units, last = state.shape[0], wiring.layers[-1].start_above
-    scratch = scratch_for(wiring)
+    scratch, up, down = scratch_for(wiring), np.zeros(wiring.up, state.dtype), np.zeros(wiring.down, state.dtype)
     field, chances, pulses = np.empty_like(state), np.empty_like(state), np.empty_like(state)
     bits, noise, input_noise = (
         np.empty(units, np.int32),
         np.empty(4 * ((units + 3) // 4), np.uint32),
         np.empty(trace.shape[0]),
     )
-    slope, error = np.empty_like(state), np.empty_like(readout_bias)
+    slope, error, lists = np.empty_like(state), np.empty_like(readout_bias), lists_for(tables)
+    traced, size = spiking and tables.values.shape[0] > 0, state.dtype.type(window)
+    if traced:
+        add_drives(state, wiring, scratch, up, down)
     values = chances
     if statistic == 0:
         values = state
@@ -67,36 +72,35 @@ def relax(
         if frames.shape[0] > 0:
             input_trace(frames, step, hold, input_leak, coded, seed, replica, input_noise, trace)
             input_drive(trace, wiring, scratch, field)
-        drive(state, wiring, scratch, field)
+        if traced:
+            collect(up, down, wiring, field)
+        else:
+            drive(state, wiring, scratch, field)
         if nudging != 0.0:
             cost_slope(state[last:], readout, readout_bias, target, error, slope)
             for unit in range(units - last):
                 field[last + unit] -= nudging * slope[unit]
-        probabilities(field, temperature, bits, chances)
-        if spiking:
-            random_words(seed, stream, step, replica, noise)
-            spikes(noise, chances, pulses)
-        else:
-            pulses[:] = chances
-        for unit in range(units):
-            state[unit] = leaky_trace(state[unit], pulses[unit], leak[unit])
+        fire(field, temperature, spiking, seed, stream, step, replica, bits, noise, chances, pulses)
+        follow(state, pulses, leak)
+        if traced:
+            follow_spikes(pulses, leak, wiring, tables, lists, up, down)
         if step >= first + steps - window:
             for unit in range(trace.shape[0]):
-                input_average[unit] += trace[unit] / window
+                input_average[unit] += trace[unit] / size
             for unit in range(units):
-                average[unit] += values[unit] / window
+                average[unit] += values[unit] / size
 
 
 @kernel(parallel=True)
 def relax_images(
-    states, traces, constants, frames, targets, nudgings, first, steps, window, wiring, readout, readout_bias, temperature,
-    leak, hold, input_leak, coded, spiking, statistic, seed, stream, replicas, averages, input_averages,
+    states, traces, constants, frames, targets, nudgings, first, steps, window, wiring, tables, readout, readout_bias,
+    temperature, leak, hold, input_leak, coded, spiking, statistic, seed, stream, replicas, averages, input_averages,
 ):  # fmt: skip
     """`relax` for every image of a batch (B, …), in place."""
     for image in prange(states.shape[0]):
         relax(
             states[image], traces[image], constants[image], frames[image], targets[image], nudgings[image], first, steps, window,
-            wiring, readout, readout_bias, temperature, leak, hold, input_leak, coded, spiking, statistic, seed, stream,
+            wiring, tables, readout, readout_bias, temperature, leak, hold, input_leak, coded, spiking, statistic, seed, stream,
             replicas[image], averages[image], input_averages[image],
         )  # fmt: skip
 
@@ -111,9 +115,10 @@ def pair_drive(mean, half, wiring, scratch, field, half_field):
     upper, lower = np.zeros_like(field), np.zeros_like(field)
     drive(mean + half, wiring, scratch, upper)
     drive(mean - half, wiring, scratch, lower)
+    two = field.dtype.type(2.0)
     for unit in range(field.shape[0]):
-        field[unit] += (upper[unit] + lower[unit]) / 2
-        half_field[unit] += (upper[unit] - lower[unit]) / 2
+        field[unit] += (upper[unit] + lower[unit]) / two
+        half_field[unit] += (upper[unit] - lower[unit]) / two
 
 
 @kernel()
@@ -132,26 +137,33 @@ def pair_cost_slope(mean, half, weights, bias, target, error, slope, half_slope)
 
 @kernel()
 def relax_pair(
-    mean, half, trace, constant, frames, target, nudging, half_nudging, first, steps, window, wiring, readout, readout_bias,
-    temperature, leak, hold, input_leak, coded, spiking, statistic, seed, stream, other_stream, replica, average, half_average,
-    input_average,
+    mean, half, trace, constant, frames, target, nudging, half_nudging, first, steps, window, wiring, tables, readout,
+    readout_bias, temperature, leak, hold, input_leak, coded, spiking, statistic, seed, stream, other_stream, replica, average,
+    half_average, input_average,
 ):  # fmt: skip
     """`relax` of two phases, s± = mean ± half, in place; averages of their mean and half difference, both (units,).
 
     They feel nudging ± half_nudging and the noise of `stream` and of `other_stream`, and see one input.
     """
     units, last = mean.shape[0], wiring.layers[-1].start_above
-    scratch = scratch_for(wiring)
+    scratch, up, down = scratch_for(wiring), np.zeros(wiring.up, mean.dtype), np.zeros(wiring.down, mean.dtype)
+    half_up, half_down = np.zeros_like(up), np.zeros_like(down)
     field, half_field, slope, half_slope = (
         np.empty_like(mean), np.empty_like(mean), np.empty_like(mean), np.empty_like(mean)
     )  # fmt: skip
     chances, half_chances, pulses, half_pulses = (
         np.empty_like(mean), np.empty_like(mean), np.empty_like(mean), np.empty_like(mean)
     )  # fmt: skip
-    spare, bits, error = np.empty((6, units), mean.dtype), np.empty(units, np.int32), np.empty_like(readout_bias)
+    spare = (
+        np.empty_like(mean), np.empty_like(mean), np.empty_like(mean), np.empty_like(mean), np.empty_like(mean), np.empty_like(mean)
+    )  # fmt: skip
+    bits, error = np.empty(units, np.int32), np.empty_like(readout_bias)
     noise = np.empty(4 * ((units + 3) // 4), np.uint32)
-    other_noise = noise if stream == other_stream else np.empty_like(noise)
-    input_noise = np.empty(trace.shape[0])
+    other_noise, input_noise, lists = np.empty_like(noise), np.empty(trace.shape[0]), lists_for(tables)
+    traced, size = spiking and tables.values.shape[0] > 0, mean.dtype.type(window)
+    if traced:
+        add_drives(mean, wiring, scratch, up, down)
+        add_drives(half, wiring, scratch, half_up, half_down)
     values, half_values = chances, half_chances
     if statistic == 0:
         values, half_values = mean, half
@@ -166,43 +178,43 @@ def relax_pair(
         if frames.shape[0] > 0:
             input_trace(frames, step, hold, input_leak, coded, seed, replica, input_noise, trace)
             input_drive(trace, wiring, scratch, field)
-        pair_drive(mean, half, wiring, scratch, field, half_field)
+        if traced:
+            collect(up, down, wiring, field)
+            collect(half_up, half_down, wiring, half_field)
+        else:
+            pair_drive(mean, half, wiring, scratch, field, half_field)
         pair_cost_slope(mean[last:], half[last:], readout, readout_bias, target, error, slope, half_slope)
         for unit in range(units - last):
             field[last + unit] -= nudging * slope[unit] + half_nudging * half_slope[unit]
             half_field[last + unit] -= half_nudging * slope[unit] + nudging * half_slope[unit]
-        pair_probabilities(field, half_field, temperature, bits, spare, chances, half_chances)
-        if spiking:
-            random_words(seed, stream, step, replica, noise)
-            if stream != other_stream:
-                random_words(seed, other_stream, step, replica, other_noise)
-            pair_spikes(noise, other_noise, chances, half_chances, pulses, half_pulses)
-        else:
-            pulses[:] = chances
-            half_pulses[:] = half_chances
-        for unit in range(units):
-            mean[unit] = leaky_trace(mean[unit], pulses[unit], leak[unit])
-            half[unit] = leaky_trace(half[unit], half_pulses[unit], leak[unit])
+        fire_pair(
+            field, half_field, temperature, spiking, seed, stream, other_stream, step, replica, bits, spare, noise, other_noise,
+            chances, half_chances, pulses, half_pulses,
+        )  # fmt: skip
+        follow(mean, pulses, leak)
+        follow(half, half_pulses, leak)
+        if traced:
+            follow_pair(pulses, half_pulses, leak, wiring, tables, lists, up, down, half_up, half_down)
         if step >= first + steps - window:
             for unit in range(trace.shape[0]):
-                input_average[unit] += trace[unit] / window
+                input_average[unit] += trace[unit] / size
             for unit in range(units):
-                average[unit] += values[unit] / window
-                half_average[unit] += half_values[unit] / window
+                average[unit] += values[unit] / size
+                half_average[unit] += half_values[unit] / size
 
 
 @kernel(parallel=True)
 def relax_pairs(
-    means, halves, traces, constants, frames, targets, nudgings, half_nudgings, first, steps, window, wiring, readout,
-    readout_bias, temperature, leak, hold, input_leak, coded, spiking, statistic, seed, stream, other_stream, replicas, averages,
-    half_averages, input_averages,
+    means, halves, traces, constants, frames, targets, nudgings, half_nudgings, first, steps, window, wiring, tables,
+    readout, readout_bias, temperature, leak, hold, input_leak, coded, spiking, statistic, seed, stream, other_stream, replicas,
+    averages, half_averages, input_averages,
 ):  # fmt: skip
     """`relax_pair` for every image of a batch (B, …), in place."""
     for image in prange(means.shape[0]):
         relax_pair(
             means[image], halves[image], traces[image], constants[image], frames[image], targets[image], nudgings[image],
-            half_nudgings[image], first, steps, window, wiring, readout, readout_bias, temperature, leak, hold, input_leak, coded,
-            spiking, statistic, seed, stream, other_stream, replicas[image], averages[image], half_averages[image],
+            half_nudgings[image], first, steps, window, wiring, tables, readout, readout_bias, temperature, leak, hold, input_leak,
+            coded, spiking, statistic, seed, stream, other_stream, replicas[image], averages[image], half_averages[image],
             input_averages[image],
         )  # fmt: skip
 
@@ -236,5 +248,4 @@ def settle_images(states, constants, wiring, temperature, leak, tolerance, max_s
             residuals[image] = np.abs(chances - state).max()
             if residuals[image] <= tolerance:
                 break
-            for unit in range(state.shape[0]):
-                state[unit] = leaky_trace(state[unit], chances[unit], leak[unit])
+            follow(state, chances, leak)

@@ -1,6 +1,7 @@
 """The weights as the kernels read them: every layer a strided convolution of images with their channels last.
 
-Main results: Wiring, wire, effective_kernel, scratch_for, input_drive, drive, accumulate, accumulate_images, unpack.
+Main results: Wiring, wire, effective_kernel, scratch_for, input_drive, drive, add_drives, collect, accumulate, accumulate_images,
+unpack.
 
 Average pooling after a convolution is one convolution: its kernel is w summed over the windows, Σ_{a,b<pool} w[i − a·stride,
 j − b·stride]/pool², its stride stride·pool; truncated windows stay truncated. A dense layer is a convolution of a 1 × 1 image
@@ -38,7 +39,7 @@ _FIELDS = (
     "start_below", "height", "width", "channels", "padding", "stride", "rows", "columns",
     "start_above", "rows_out", "columns_out", "above", "pool", "rows_pooled", "columns_pooled",
     "wide_above", "wide_reach", "rising", "falling", "corners", "product",
-    "tall", "pitch", "tiles_down", "tiles_across",
+    "tall", "pitch", "tiles_down", "tiles_across", "up", "down",
 )  # fmt: skip
 # records, so that layer.height means the same to the compiler and without it
 Layer = np.dtype((np.record, [(name, np.int64) for name in _FIELDS]))
@@ -52,10 +53,10 @@ class Wiring(NamedTuple):
 
     rising: (rows·columns·channels, above) a layer; falling: (above, columns·channels) for each row of a kernel, but for the
     first layer, whose input is clamped. corners: where each place's window begins in the padded image below; counting: 0, 1, ….
-    padded and full: numbers of the largest padded image below and of the largest drive before pooling; product: numbers of a
-    gradient, (rows, columns, channels, above) a layer, above filled up to wide_above; spare: of working memory besides;
-    routes: whether a layer among the free ones pools by the largest. Where
-    tiles_down is not 0 the kernels are transformed ones, see dynamics.crnn.winograd.
+    padded and full: numbers of the largest padded image below and of the largest drive before pooling; up and down: of what all
+    layers' drives are summed in, see `add_drives`; product: numbers of a gradient, (rows, columns, channels, above) a layer,
+    above filled up to wide_above; spare: of working memory besides; routes: whether a layer among the free ones pools by the
+    largest. Where tiles_down is not 0 the kernels are transformed ones, see dynamics.crnn.winograd.
     """
 
     layers: NDArray[np.void]
@@ -65,6 +66,8 @@ class Wiring(NamedTuple):
     counting: NDArray[np.int64]
     padded: int
     full: int
+    up: int
+    down: int
     product: int
     spare: int
     routes: bool
@@ -80,7 +83,7 @@ def wire(
     """
     layers = np.zeros(len(architecture.layers), dtype=Layer)
     rising, falling, corners = [], [], []
-    padded = full = product = spare = 0
+    padded = full = product = spare = up = down = 0
     arrays = architecture.arrays(weights)
     for n, (table, layer) in enumerate(zip(layers, architecture.layers, strict=True)):
         below, above = (architecture.input, *architecture.shapes)[n], architecture.shapes[n]
@@ -111,7 +114,7 @@ def wire(
         values = (
             start, height, width, channels, padding, stride, rows, columns, sum(architecture.sizes[:n]), *inner, units,
             pool, *pooled, wide_above, wide_reach, *(sum(map(len, parts)) for parts in (rising, falling, corners)), product,
-            tall, pitch, *tiles,
+            tall, pitch, *tiles, up, down,
         )  # fmt: skip
         for name, value in zip(_FIELDS, values, strict=True):
             table[name] = value
@@ -125,12 +128,15 @@ def wire(
             if n:
                 falling.append(_panels(effective.reshape(rows, reach, units).transpose(0, 2, 1), wide_reach))
         corners.append(np.add.outer(np.arange(inner[0]) * pitch, np.arange(inner[1]) * channels).ravel() * stride)
-        padded = max(padded, padded_width(tall * pitch + wide_reach - reach, dtype))
-        full, product = max(full, inner[0] * inner[1] * wide_above), product + rows * reach * wide_above
+        size = padded_width(tall * pitch + wide_reach - reach, dtype)
+        padded, full = max(padded, size), max(full, inner[0] * inner[1] * wide_above)
+        product += rows * reach * wide_above
+        if n:
+            up, down = up + pooled[0] * pooled[1] * wide_above, down + size
     counting = np.arange(max(int((layers["columns"] * layers["channels"]).max()), max(map(len, corners))))
     return Wiring(
         layers, _aligned_together(rising, dtype), _aligned_together(falling, dtype), np.concatenate(corners), counting,
-        padded, full, product, max(spare, 3 * full), bool((layers["pool"][1:] > 1).any()),
+        padded, full, up, down, product, max(spare, 3 * full), bool((layers["pool"][1:] > 1).any()),
     )  # fmt: skip
 
 
@@ -194,7 +200,7 @@ def unpack(architecture: Architecture, packed: Array) -> Array:
 @kernel()
 def scratch_for(wiring):
     """Working memory for one image at a time; what it holds means nothing between calls."""
-    return aligned(np.empty(2 * wiring.padded + wiring.spare + LINE, dtype=wiring.rising.dtype))
+    return aligned(np.empty(wiring.padded + wiring.up + wiring.down + wiring.spare + LINE, dtype=wiring.rising.dtype))
 
 
 @kernel()
@@ -217,20 +223,17 @@ def _widen(layer, values, wide):
 
 
 @kernel()
-def _add_narrowed(layer, wide, field):
-    """field (places, above) += wide (places, wide_above), both flat."""
-    for place in range(layer.rows_out * layer.columns_out):
-        to, origin = place * layer.above, place * layer.wide_above
-        for o in range(layer.above):
-            field[to + o] += wide[origin + o]
+def _add(target, source):
+    """target += source, entry by entry: a loop over two slices becomes vectors, one over offsets does not."""
+    for k in range(target.shape[0]):
+        target[k] += source[k]
 
 
 @kernel()
 def _rise(layer, padded, wiring, drives):
-    """drives (places, wide_above) = kernel ⋆ padded."""
+    """drives (places, wide_above) += kernel ⋆ padded."""
     reach = layer.columns * layer.channels
     places, step = layer.rows_out * layer.columns_out, MOST_VECTORS * LINE // drives.itemsize
-    drives[: places * layer.wide_above] = 0.0
     corners = wiring.corners[layer.corners : layer.corners + places]
     panel = layer.rising
     for start in range(0, layer.wide_above, step):
@@ -275,14 +278,15 @@ def _correlate(layer, padded, wide, wiring, product):
 
 
 @kernel()
-def _route(layer, drives, largest, sources, routed):
+def _route(layer, drives, largest, pitch, sources, routed):
     """largest += each window's largest drive; routed = 0 but sources at its place; the first where several are equal.
 
-    drives and routed are (places, wide_above), largest and sources (pooled places, above).
+    drives and routed are (places, wide_above), largest (pooled places, pitch), sources (pooled places, above).
     """
     routed[: layer.rows_out * layer.columns_out * layer.wide_above] = 0.0
     for y in range(layer.rows_pooled):
         for x in range(layer.columns_pooled):
+            pooled = y * layer.columns_pooled + x
             for o in range(layer.above):
                 corner = (y * layer.columns_out + x) * layer.pool * layer.wide_above + o
                 best = corner
@@ -291,53 +295,103 @@ def _route(layer, drives, largest, sources, routed):
                         place = corner + (a * layer.columns_out + b) * layer.wide_above
                         if drives[place] > drives[best]:
                             best = place
-                unit = (y * layer.columns_pooled + x) * layer.above + o
-                largest[unit] += drives[best]
-                routed[best] = sources[unit]
+                largest[pooled * pitch + o] += drives[best]
+                routed[best] = sources[pooled * layer.above + o]
+
+
+@kernel()
+def _narrow(layer, wide, field):
+    """field (pooled places, above) += wide (pooled places, wide_above), both flat."""
+    if layer.wide_above == layer.above:
+        _add(field[: layer.rows_pooled * layer.columns_pooled * layer.above], wide)
+        return
+    for place in range(layer.rows_pooled * layer.columns_pooled):
+        to = place * layer.above
+        _add(field[to : to + layer.above], wide[place * layer.wide_above :])
 
 
 @kernel()
 def input_drive(image, wiring, scratch, field):
     """field (units of the first layer, …) += P(w_0 ⋆ image), image (inputs,); constant while the image is."""
     layer = wiring.layers[0]
-    padded, drives, routed = scratch, scratch[2 * wiring.padded :], scratch[2 * wiring.padded + wiring.full :]
+    padded, drives, routed = scratch, scratch[wiring.padded :], scratch[wiring.padded + wiring.full :]
     _pad(layer, image, padded)
+    drives[: layer.rows_out * layer.columns_out * layer.wide_above] = 0.0
     _rise(layer, padded, wiring, drives)
     if layer.pool == 1:
-        _add_narrowed(layer, drives, field)
+        _narrow(layer, drives, field)
     else:
-        _route(layer, drives, field, field, routed)
+        _route(layer, drives, field, layer.above, field, routed)
+
+
+@kernel()
+def add_rise(layer, below, wiring, scratch, up):
+    """up += what rises from a layer's state below, (pooled places, wide_above); not for max pooling."""
+    padded, spare = scratch, scratch[wiring.padded + wiring.up + wiring.down :]
+    if layer.tall == layer.height and layer.pitch == layer.width * layer.channels:
+        values = below
+    else:
+        _pad(layer, below, padded)
+        values = padded
+    if layer.tiles_down > 0:
+        rise(layer, values, wiring.rising, wiring.counting, spare, up)
+    else:
+        _rise(layer, values, wiring, up)
+
+
+@kernel()
+def add_fall(layer, above, wiring, scratch, down):
+    """down += what falls from a layer's state above, (tall, pitch) and a vector's rest; not for max pooling."""
+    if layer.tiles_down > 0:
+        fall(layer, above, wiring.falling, wiring.counting, scratch[wiring.padded + wiring.up + wiring.down :], down)
+    else:
+        _fall(layer, above, layer.above, wiring, down)
+
+
+@kernel()
+def add_drives(state, wiring, scratch, up, down):
+    """up (wiring.up,) and down (wiring.down,) += what rises and falls between the free layers, whole vectors wide; state (units,).
+
+    `collect` brings them into the field. They are linear in the state but for max pooling.
+    """
+    padded, spare = scratch, scratch[wiring.padded + wiring.up + wiring.down :]
+    drives, routed = spare, spare[wiring.full :]
+    for n in range(1, wiring.layers.shape[0]):
+        layer = wiring.layers[n]
+        below, above = state[layer.start_below : layer.start_above], state[layer.start_above :]
+        if layer.pool == 1:
+            add_rise(layer, below, wiring, scratch, up[layer.up :])
+            add_fall(layer, above, wiring, scratch, down[layer.down :])
+        else:
+            _pad(layer, below, padded)
+            drives[: layer.rows_out * layer.columns_out * layer.wide_above] = 0.0
+            _rise(layer, padded, wiring, drives)
+            _route(layer, drives, up[layer.up :], layer.wide_above, above, routed)
+            _fall(layer, routed, layer.wide_above, wiring, down[layer.down :])
+
+
+@kernel()
+def collect(up, down, wiring, field):
+    """field (units,) += the drives that `add_drives` left."""
+    for n in range(1, wiring.layers.shape[0]):
+        layer = wiring.layers[n]
+        breadth = layer.width * layer.channels
+        _narrow(layer, up[layer.up :], field[layer.start_above :])
+        for y in range(layer.height):
+            to = layer.start_below + y * breadth
+            place = layer.down + (y + layer.padding) * layer.pitch + layer.padding * layer.channels
+            _add(field[to : to + breadth], down[place : place + breadth])
 
 
 @kernel()
 def drive(state, wiring, scratch, field):
     """field (units,) += P(w_{n−1} ⋆ s^{n−1}) + (w_n ⋆)ᵀ Pᵀ s^{n+1} among the free layers; state (units,)."""
-    padded, spread, spare = scratch, scratch[wiring.padded :], scratch[2 * wiring.padded :]
-    drives, routed = spare, spare[wiring.full :]
-    for n in range(1, wiring.layers.shape[0]):
-        layer = wiring.layers[n]
-        below, above, breadth = layer.start_below, layer.start_above, layer.width * layer.channels
-        if layer.tall == layer.height and layer.pitch == breadth:
-            values = state[below:]
-        else:
-            _pad(layer, state[below:above], padded)
-            values = padded
-        spread[: layer.tall * layer.pitch] = 0.0
-        if layer.tiles_down > 0:
-            rise(layer, values, wiring.rising, wiring.counting, spare, field[above:])
-            fall(layer, state[above:], wiring.falling, wiring.counting, spare, spread)
-        else:
-            _rise(layer, values, wiring, drives)
-            if layer.pool == 1:
-                _add_narrowed(layer, drives, field[above:])
-                _fall(layer, state[above:], layer.above, wiring, spread)
-            else:
-                _route(layer, drives, field[above:], state[above:], routed)
-                _fall(layer, routed, layer.wide_above, wiring, spread)
-        for y in range(layer.height):
-            place = (y + layer.padding) * layer.pitch + layer.padding * layer.channels
-            for k in range(breadth):
-                field[below + y * breadth + k] += spread[place + k]
+    middle = wiring.padded + wiring.up
+    up, down = scratch[wiring.padded : middle], scratch[middle : middle + wiring.down]
+    up[:] = 0.0
+    down[:] = 0.0
+    add_drives(state, wiring, scratch, up, down)
+    collect(up, down, wiring, field)
 
 
 @kernel()
@@ -346,8 +400,8 @@ def accumulate(image, mean, slope, wiring, scratch, product):
 
     mean, slope (units,); the input (inputs,) is clamped, its slope 0. Max pooling reads its places off the means.
     """
-    padded, drives = scratch, scratch[2 * wiring.padded :]
-    mean_above, slope_above = scratch[2 * wiring.padded + wiring.full :], scratch[2 * wiring.padded + 2 * wiring.full :]
+    padded, drives = scratch, scratch[wiring.padded + wiring.up + wiring.down :]
+    mean_above, slope_above = drives[wiring.full :], drives[2 * wiring.full :]
     for n in range(wiring.layers.shape[0]):
         layer = wiring.layers[n]
         below, above = layer.start_below, layer.start_above
@@ -356,10 +410,11 @@ def accumulate(image, mean, slope, wiring, scratch, product):
             _widen(layer, mean[above:], mean_above)
             _widen(layer, slope[above:], slope_above)
         else:
+            drives[: layer.rows_out * layer.columns_out * layer.wide_above] = 0.0
             _rise(layer, padded, wiring, drives)
             spare = np.empty(layer.rows_pooled * layer.columns_pooled * layer.above, dtype=product.dtype)
-            _route(layer, drives, spare, slope[above:], slope_above)
-            _route(layer, drives, spare, mean[above:], mean_above)
+            _route(layer, drives, spare, layer.above, slope[above:], slope_above)
+            _route(layer, drives, spare, layer.above, mean[above:], mean_above)
         _correlate(layer, padded, slope_above, wiring, product)
         if n > 0:
             _pad(layer, slope[below:above], padded)

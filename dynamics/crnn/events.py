@@ -1,0 +1,271 @@
+"""What spikes drive: the rows of the weights that fired, summed, in place of all products.
+
+Main results: Tables, tabulate, lists_for, Lists, add_spikes, SPARSE.
+
+The field of leaky spikes is a trace of its own: with s ← (1−ε)s + ε z, the drive J s becomes (1−ε) J s + ε J z. So only J z is
+computed, z binary, a sum of the rows of J whose unit fired. A layer's spikes are packed as bits, 64 a word, channels last, and
+listed place by place, as units or, where many fire, as groups of four with the pattern of the four: a nibble's row is the sum of
+its units' rows, taken from a table sixteen times as long. Every window of a convolution then reads one stretch of the list a row,
+every unit above adds one stretch of the window below, both by `add_rows`. Events cost in proportion to activity; nibbles hardly
+depend on it, at most one row for four units. A layer lists nibbles where more than SPARSE of its units fire. The plain form is
+`drive` of the spikes as numbers.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from dynamics.crnn.architecture import Architecture
+from dynamics.crnn.gather import JOB, add_rows, trailing_zeros
+from dynamics.crnn.wiring import Wiring, effective_kernel
+from dynamics.kernel import kernel
+from dynamics.tiles import LINE, aligned, padded_width
+
+Array = NDArray[np.floating]
+
+NIBBLE = 4
+PATTERNS = 1 << NIBBLE
+WORD = 64
+# activity above which nibbles are the fewer rows read, by a margin that pays for their longer table
+SPARSE = 0.2
+
+
+class Tables(NamedTuple):
+    """values: all rows; plan: all jobs of `add_rows`. jobs (layers, 2, 2): the first of a layer's, rising and falling, and their end.
+
+    places and channels (layers,): of the layer's units, channels last. Rows rising: (rows, columns · names a place below,
+    wide_above); falling: (rows, names a place above, wide_reach). A place has `channels` names of units, or 16 for each four.
+    """
+
+    values: Array
+    plan: NDArray[np.int64]
+    jobs: NDArray[np.int64]
+    places: NDArray[np.int64]
+    channels: NDArray[np.int64]
+
+    @classmethod
+    def none(cls, dtype: DTypeLike) -> Tables:
+        """Tables of nothing, for phases without spikes."""
+        whole = np.empty(0, np.int64)
+        return cls(np.empty(0, dtype), whole, np.empty((0, 2, 2), np.int64), whole, whole)
+
+
+class Lists(NamedTuple):
+    """The spikes of one layer: bits (words,), names (units,) in ascending order, firsts (places + 1,) where each place's begin."""
+
+    bits: NDArray[np.uint64]
+    names: NDArray[np.int32]
+    firsts: NDArray[np.int64]
+
+
+def tabulate(architecture: Architecture, weights: Array, wiring: Wiring) -> Tables:
+    """The tables of all layers among the free ones, for average pooling; weights (architecture.weights,) as in the wiring."""
+    dtype, arrays, layers = wiring.rising.dtype, architecture.arrays(weights), architecture.layers
+    channels, places = (
+        np.array([shape[0] for shape in architecture.shapes]),
+        np.array([math.prod(shape[1:]) for shape in architecture.shapes]),
+    )  # fmt: skip
+    jobs, parts, plan, length = np.zeros((len(layers), 2, 2), np.int64), [], [], 0
+    for n in range(1, len(layers)):
+        effective = effective_kernel(layers[n], arrays[n].astype(dtype))
+        rows, columns, below, above = effective.shape
+        # a dense layer sees the units below as the channels of one place
+        ratio = below // channels[n - 1]
+        kernels = (
+            effective.reshape(rows, columns * ratio, channels[n - 1], above),
+            effective.reshape(rows, 1, columns * below, above).swapaxes(2, 3),
+        )
+        routes = _rising(wiring.layers[n], ratio), _falling(wiring.layers[n])
+        for direction, (kernel_rows, (to, begin, end, row)) in enumerate(zip(kernels, routes, strict=True)):
+            bases = []
+            for table in (kernel_rows, _nibbles(kernel_rows)):
+                wide = padded_width(table.shape[-1], dtype)
+                bases.append(length + row * table.shape[2] * wide)
+                whole = np.zeros((math.prod(table.shape[:-1]), wide), dtype)
+                whole[:, : table.shape[-1]] = table.reshape(len(whole), -1)
+                parts.append(whole.ravel())
+                length += whole.size
+            start = sum(map(len, plan))
+            plan.append(np.stack([to, begin, end, *bases], axis=1))
+            jobs[n, direction] = start, start + len(to)
+    values = aligned(np.empty(length + LINE, dtype=dtype))
+    np.concatenate([np.empty(0, dtype), *parts], out=values)
+    return Tables(values, np.concatenate([np.empty((0, JOB), np.int64), *plan]).ravel(), jobs, places, channels)
+
+
+Route = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
+
+
+def _rising(layer: np.void, ratio: int) -> Route:
+    """(to, begin, end, row): each row of each window reads the places begin … end − 1 of the layer below, `ratio` to a column.
+
+    Name 0 of the layer's place 0 would read row · names a place.
+    """
+    i, y, x = (
+        axis.ravel() for axis in np.indices((layer["rows"], layer["rows_out"], layer["columns_out"]), dtype=np.int64)
+    )
+    row, left = y * layer["stride"] + i - layer["padding"], x * layer["stride"] - layer["padding"]
+    inside, origin = (row >= 0) & (row < layer["height"]), row * layer["width"]
+    begin, end = np.maximum(left, 0), np.minimum(left + layer["columns"], layer["width"])
+    found = (
+        (y * layer["columns_out"] + x) * layer["wide_above"], (origin + begin) * ratio, (origin + end) * ratio,
+        (i * layer["columns"] - origin - left) * ratio,
+    )  # fmt: skip
+    return tuple(part[inside] for part in found)
+
+
+def _falling(layer: np.void) -> Route:
+    """(to, begin, end, row): each place above adds to each row of its window."""
+    i, y, x = (
+        axis.ravel() for axis in np.indices((layer["rows"], layer["rows_out"], layer["columns_out"]), dtype=np.int64)
+    )
+    place = y * layer["columns_out"] + x
+    to = (y * layer["stride"] + i) * layer["pitch"] + x * layer["stride"] * layer["channels"]
+    return to, place, place + 1, i - place
+
+
+def _nibbles(rows: Array) -> Array:
+    """(…, channels, width) to (…, groups · PATTERNS, width): the sum of each pattern's rows, channel k of a group its bit k."""
+    *lead, channels, width = rows.shape
+    groups = -(-channels // NIBBLE)
+    whole = np.zeros((*lead, groups * NIBBLE, width), rows.dtype)
+    whole[..., :channels, :] = rows
+    quads = whole.reshape(*lead, groups, NIBBLE, width)
+    table = np.zeros((*lead, groups, PATTERNS, width), rows.dtype)
+    for unit in range(NIBBLE):
+        bit = 1 << unit
+        table[..., bit : 2 * bit, :] = table[..., :bit, :] + quads[..., unit, None, :]
+    return table.reshape(*lead, groups * PATTERNS, width)
+
+
+@kernel()
+def lists_for(tables):
+    """Room for the spikes of the largest layer."""
+    words, units, places = 0, 0, 0
+    for n in range(tables.places.shape[0]):
+        words = max(words, tables.places[n] * ((tables.channels[n] + WORD - 1) // WORD))
+        units = max(units, tables.places[n] * tables.channels[n])
+        places = max(places, tables.places[n])
+    return Lists(np.empty(words, np.uint64), np.empty(units, np.int32), np.empty(places + 1, np.int64))
+
+
+@kernel()
+def pack(values, factor, least, places, channels, bits):
+    """Bits (places · words,) = factor · values > least, values (places, channels) flat; a place begins a word."""
+    words = (channels + WORD - 1) // WORD
+    for place in range(places):
+        for w in range(words):
+            start = place * channels + w * WORD
+            part = values[start : min(start + WORD, (place + 1) * channels)]
+            word = np.uint64(0)
+            for k in range(part.shape[0]):
+                word |= np.uint64(factor * part[k] > least) << np.uint64(k)
+            bits[place * words + w] = word
+
+
+@kernel()
+def list_units(bits, places, channels, names, firsts):
+    """The units that fired, by their number in the layer; how many."""
+    words, count = (channels + WORD - 1) // WORD, 0
+    for place in range(places):
+        firsts[place] = count
+        for w in range(words):
+            word, start = bits[place * words + w], place * channels + w * WORD
+            while word != np.uint64(0):
+                names[count] = start + trailing_zeros(word)
+                count += 1
+                word &= word - np.uint64(1)
+    firsts[places] = count
+    return count
+
+
+@kernel()
+def list_nibbles(bits, places, channels, names, firsts):
+    """The groups of four in which a unit fired, by 16 · their number in the layer + their pattern; how many."""
+    words, groups, count = (channels + WORD - 1) // WORD, (channels + NIBBLE - 1) // NIBBLE, 0
+    for place in range(places):
+        firsts[place] = count
+        for group in range(groups):
+            word = bits[place * words + group * NIBBLE // WORD]
+            pattern = np.int64((word >> np.uint64(group * NIBBLE % WORD)) & np.uint64(PATTERNS - 1))
+            if pattern > 0:
+                names[count] = (place * groups + group) * PATTERNS + pattern
+                count += 1
+    firsts[places] = count
+    return count
+
+
+@kernel()
+def add_spikes(
+    values, sign, least, n, leak, wiring, tables, lists, factor, up, down, other_factor, other_up, other_down
+):  # fmt: skip
+    """`add_drives` of what fired in free layer n, sign · values > least of values (units of the layer,), times leak · factor.
+
+    other_up and other_down likewise, with other_factor.
+    """
+    places, channels = tables.places[n], tables.channels[n]
+    pack(values, sign, least, places, channels, lists.bits)
+    count, kind = list_units(lists.bits, places, channels, lists.names, lists.firsts), 0
+    if count > SPARSE * places * channels:
+        count, kind = list_nibbles(lists.bits, places, channels, lists.names, lists.firsts), 1
+    if count == 0:
+        return
+    factor, other_factor = leak * factor, leak * other_factor
+    if n + 1 < wiring.layers.shape[0]:
+        above = wiring.layers[n + 1]
+        add_rows(
+            up[above.up :], factor, other_up[above.up :], other_factor, above.wide_above, tables.values, lists.names,
+            lists.firsts, kind, tables.plan, tables.jobs[n + 1, 0, 0], tables.jobs[n + 1, 0, 1],
+        )  # fmt: skip
+    if n > 0:
+        layer = wiring.layers[n]
+        add_rows(
+            down[layer.down :], factor, other_down[layer.down :], other_factor, layer.wide_reach, tables.values, lists.names,
+            lists.firsts, kind, tables.plan, tables.jobs[n, 1, 0], tables.jobs[n, 1, 1],
+        )  # fmt: skip
+
+
+@kernel()
+def _decay(leak, wiring, up, down):
+    """(1 − ε) of what rose and fell, ε of the layer that it came from; leak (units,)."""
+    one = leak.dtype.type(1.0)
+    for n in range(1, wiring.layers.shape[0]):
+        layer = wiring.layers[n]
+        risen = up[layer.up : layer.up + layer.rows_pooled * layer.columns_pooled * layer.wide_above]
+        risen *= one - leak[layer.start_below]
+        fallen = down[layer.down : layer.down + layer.tall * layer.pitch]
+        fallen *= one - leak[layer.start_above]
+
+
+@kernel()
+def follow_spikes(pulses, leak, wiring, tables, lists, up, down):
+    """Move the drives of add_drives by a step, as `follow` moves the traces: pulses (units,) are 0 or 1."""
+    zero, half, one = leak.dtype.type(0.0), leak.dtype.type(0.5), leak.dtype.type(1.0)
+    _decay(leak, wiring, up, down)
+    for n in range(wiring.layers.shape[0]):
+        start = wiring.layers[n].start_above
+        values = pulses[start : start + tables.places[n] * tables.channels[n]]
+        add_spikes(values, one, half, n, leak[start], wiring, tables, lists, one, up, down, zero, up, down)
+
+
+@kernel()
+def follow_pair(pulses, half_pulses, leak, wiring, tables, lists, up, down, half_up, half_down):
+    """`follow_spikes` for the mean and half difference of two phases: 0, ½ or 1, and 0 or ±½.
+
+    Spikes of both, of the first alone and of the second alone are three lists: coupled phases rarely differ.
+    """
+    zero, half, one = leak.dtype.type(0.0), leak.dtype.type(0.5), leak.dtype.type(1.0)
+    quarter = half * half
+    _decay(leak, wiring, up, down)
+    _decay(leak, wiring, half_up, half_down)
+    for n in range(wiring.layers.shape[0]):
+        start = wiring.layers[n].start_above
+        there = slice(start, start + tables.places[n] * tables.channels[n])
+        both, apart, rate = pulses[there], half_pulses[there], leak[start]
+        add_spikes(both, one, half + quarter, n, rate, wiring, tables, lists, one, up, down, zero, half_up, half_down)
+        add_spikes(apart, one, quarter, n, rate, wiring, tables, lists, half, up, down, half, half_up, half_down)
+        add_spikes(apart, -one, quarter, n, rate, wiring, tables, lists, half, up, down, -half, half_up, half_down)

@@ -35,7 +35,7 @@ SPARSE = 0.2
 
 
 class Tables(NamedTuple):
-    """values: all rows; plan: all jobs of `add_rows`. jobs (layers, 2, 2): the first of a layer's, rising and falling, and their end.
+    """values: all rows; plan: all jobs of `add_rows`; jobs (layers, 2, 2): the first of a layer, rising and falling, and the end.
 
     places and channels (layers,): of the layer's units, channels last. Rows rising: (rows, columns · names a place below,
     wide_above); falling: (rows, names a place above, wide_reach). A place has `channels` names of units, or 16 for each four.

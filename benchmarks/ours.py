@@ -18,9 +18,9 @@ from benchmarks.problems import StepProblem, step_problem
 from dynamics import exact_law, sample
 from dynamics.crnn.architecture import Architecture, Conv, Dense
 from dynamics.crnn.config import Backpropagation, Deterministic, Rule, Stochastic
+from dynamics.crnn.events import spike_drive_images, tabulate
 from dynamics.crnn.learning import Estimate, estimate
 from dynamics.crnn.network import Network
-from dynamics.crnn.relaxation import input_drive_images
 from dynamics.crnn.wiring import wire
 from meanfield import Model
 from meanfield.model import FloatArray
@@ -108,12 +108,13 @@ def spike_convolution(channels: Sequence[int], batch: int, activity: float) -> C
         architecture = Architecture((channels[0], side, side), (Conv(channels[1], problems.KERNEL),), classes=1)
         flat = np.concatenate([weights.ravel(), np.zeros(architecture.sizes[-1], np.float32)])
         wiring = wire(architecture, flat, np.float32)
+        tables = tabulate(architecture, flat, wiring)
         images = np.ascontiguousarray(spikes.transpose(0, 2, 3, 1)).reshape(batch, -1)
         fields = np.zeros((batch, architecture.units), np.float32)
 
         def drive() -> NDArray[np.float32]:
             fields[:] = 0.0
-            input_drive_images(images, wiring, fields)
+            spike_drive_images(images, wiring, tables, fields)
             return fields
 
         return drive

@@ -19,7 +19,7 @@ from dynamics.activations import firing_slope
 from dynamics.crnn.fire import fire, follow, probabilities
 from dynamics.crnn.network import Array, Frames, Network, Spiking
 from dynamics.crnn.readout import cost_slope
-from dynamics.crnn.relaxation import input_trace
+from dynamics.crnn.relaxation import follow_input, see
 from dynamics.crnn.wiring import BLOCKS, accumulate, drive, input_drive, scratch_for, unpack
 from dynamics.kernel import kernel
 
@@ -41,11 +41,13 @@ def unroll(
     scratch = scratch_for(wiring)
     field, chances, pulses = np.empty(units, states.dtype), np.empty(units, states.dtype), np.empty(units, states.dtype)
     bits, noise = np.empty(units, np.int32), np.empty(4 * ((units + 3) // 4), np.uint32)
-    trace, input_noise = np.zeros(inputs.shape[1], states.dtype), np.empty(inputs.shape[1])
+    trace, seen = np.zeros(inputs.shape[1], states.dtype), np.empty(inputs.shape[1], states.dtype)
+    input_noise = np.empty(inputs.shape[1])
     for step in range(steps):
         field[:] = constant
         if frames.shape[0] > 0:
-            input_trace(frames, step, hold, input_leak, coded, seed, replica, input_noise, trace)
+            see(frames, step, hold, coded, seed, replica, input_noise, seen)
+            follow_input(trace, seen, input_leak)
             inputs[step] = trace
             input_drive(trace, wiring, scratch, field)
         drive(states[step], wiring, scratch, field)

@@ -17,11 +17,12 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+from numba import prange
 from numpy.typing import DTypeLike, NDArray
 
 from dynamics.crnn.architecture import Architecture
-from dynamics.crnn.gather import JOB, add_rows, trailing_zeros
-from dynamics.crnn.wiring import Wiring, effective_kernel
+from dynamics.crnn.gather import add_rows, signs, trailing_zeros
+from dynamics.crnn.wiring import Wiring, effective_kernel, narrow
 from dynamics.kernel import kernel
 from dynamics.tiles import LINE, aligned, padded_width
 
@@ -37,8 +38,9 @@ SPARSE = 0.2
 class Tables(NamedTuple):
     """values: all rows; plan: all jobs of `add_rows`; jobs (layers, 2, 2): the first of a layer, rising and falling, and the end.
 
-    places and channels (layers,): of the layer's units, channels last. Rows rising: (rows, columns · names a place below,
-    wide_above); falling: (rows, names a place above, wide_reach). A place has `channels` names of units, or 16 for each four.
+    places and channels (1 + layers,): of the input and of each layer's units, channels last. Rows rising: (rows, columns · names a
+    place below, wide_above); falling: (rows, names a place above, wide_reach). A place has `channels` names of units, or 16 for
+    each four.
     """
 
     values: Array
@@ -63,26 +65,25 @@ class Lists(NamedTuple):
 
 
 def tabulate(architecture: Architecture, weights: Array, wiring: Wiring) -> Tables:
-    """The tables of all layers among the free ones, for average pooling; weights (architecture.weights,) as in the wiring."""
-    dtype, arrays, layers = wiring.rising.dtype, architecture.arrays(weights), architecture.layers
-    channels, places = (
-        np.array([shape[0] for shape in architecture.shapes]),
-        np.array([math.prod(shape[1:]) for shape in architecture.shapes]),
-    )  # fmt: skip
-    jobs, parts, plan, length = np.zeros((len(layers), 2, 2), np.int64), [], [], 0
-    for n in range(1, len(layers)):
-        effective = effective_kernel(layers[n], arrays[n].astype(dtype))
+    """The tables of all layers, for average pooling; weights (architecture.weights,) are those of the wiring."""
+    dtype, arrays = wiring.rising.dtype, architecture.arrays(weights)
+    shapes = (architecture.input, *architecture.shapes)
+    channels, places = np.array([shape[0] for shape in shapes]), np.array([math.prod(shape[1:]) for shape in shapes])
+    jobs, parts, plan, length = np.zeros((len(architecture.layers), 2, 2), np.int64), [], [], 0
+    for n, layer in enumerate(architecture.layers):
+        effective = effective_kernel(layer, arrays[n].astype(dtype))
         rows, columns, below, above = effective.shape
         # a dense layer sees the units below as the channels of one place
-        ratio = below // channels[n - 1]
+        ratio = below // channels[n]
         kernels = (
-            effective.reshape(rows, columns * ratio, channels[n - 1], above),
+            effective.reshape(rows, columns * ratio, channels[n], above),
             effective.reshape(rows, 1, columns * below, above).swapaxes(2, 3),
         )
         routes = _rising(wiring.layers[n], ratio), _falling(wiring.layers[n])
-        for direction, (kernel_rows, (to, begin, end, row)) in enumerate(zip(kernels, routes, strict=True)):
+        for direction in range(2 if n else 1):
+            to, begin, end, row = routes[direction]
             bases = []
-            for table in (kernel_rows, _nibbles(kernel_rows)):
+            for table in (kernels[direction], _nibbles(kernels[direction])):
                 wide = padded_width(table.shape[-1], dtype)
                 bases.append(length + row * table.shape[2] * wide)
                 whole = np.zeros((math.prod(table.shape[:-1]), wide), dtype)
@@ -93,8 +94,8 @@ def tabulate(architecture: Architecture, weights: Array, wiring: Wiring) -> Tabl
             plan.append(np.stack([to, begin, end, *bases], axis=1))
             jobs[n, direction] = start, start + len(to)
     values = aligned(np.empty(length + LINE, dtype=dtype))
-    np.concatenate([np.empty(0, dtype), *parts], out=values)
-    return Tables(values, np.concatenate([np.empty((0, JOB), np.int64), *plan]).ravel(), jobs, places, channels)
+    np.concatenate(parts, out=values)
+    return Tables(values, np.concatenate(plan).ravel(), jobs, places, channels)
 
 
 Route = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
@@ -156,14 +157,16 @@ def lists_for(tables):
 @kernel()
 def pack(values, factor, least, places, channels, bits):
     """Bits (places · words,) = factor · values > least, values (places, channels) flat; a place begins a word."""
-    words = (channels + WORD - 1) // WORD
+    words, lanes = (channels + WORD - 1) // WORD, LINE // values.itemsize
     for place in range(places):
         for w in range(words):
             start = place * channels + w * WORD
-            part = values[start : min(start + WORD, (place + 1) * channels)]
-            word = np.uint64(0)
-            for k in range(part.shape[0]):
-                word |= np.uint64(factor * part[k] > least) << np.uint64(k)
+            count, word = min(WORD, channels - w * WORD), np.uint64(0)
+            whole = count // lanes * lanes
+            for k in range(0, whole, lanes):
+                word |= signs(values, start + k, factor, least) << np.uint64(k)
+            for k in range(whole, count):
+                word |= np.uint64(factor * values[start + k] > least) << np.uint64(k)
             bits[place * words + w] = word
 
 
@@ -201,37 +204,36 @@ def list_nibbles(bits, places, channels, names, firsts):
 
 @kernel()
 def add_spikes(
-    values, sign, least, n, leak, wiring, tables, lists, factor, up, down, other_factor, other_up, other_down
+    values, sign, least, source, wiring, tables, lists, factor, up, down, other_factor, other_up, other_down
 ):  # fmt: skip
-    """`add_drives` of what fired in free layer n, sign · values > least of values (units of the layer,), times leak · factor.
+    """factor · `add_drives` of what fired in the input (source 0) or in free layer source − 1: sign · values > least, (units,).
 
-    other_up and other_down likewise, with other_factor.
+    other_up and other_down likewise with other_factor, where that is not 0.
     """
-    places, channels = tables.places[n], tables.channels[n]
+    places, channels = tables.places[source], tables.channels[source]
     pack(values, sign, least, places, channels, lists.bits)
     count, kind = list_units(lists.bits, places, channels, lists.names, lists.firsts), 0
     if count > SPARSE * places * channels:
         count, kind = list_nibbles(lists.bits, places, channels, lists.names, lists.firsts), 1
     if count == 0:
         return
-    factor, other_factor = leak * factor, leak * other_factor
-    if n + 1 < wiring.layers.shape[0]:
-        above = wiring.layers[n + 1]
+    if source < wiring.layers.shape[0]:
+        above = wiring.layers[source]
         add_rows(
             up[above.up :], factor, other_up[above.up :], other_factor, above.wide_above, tables.values, lists.names,
-            lists.firsts, kind, tables.plan, tables.jobs[n + 1, 0, 0], tables.jobs[n + 1, 0, 1],
+            lists.firsts, kind, tables.plan, tables.jobs[source, 0, 0], tables.jobs[source, 0, 1],
         )  # fmt: skip
-    if n > 0:
-        layer = wiring.layers[n]
+    if source > 1:
+        layer = wiring.layers[source - 1]
         add_rows(
             down[layer.down :], factor, other_down[layer.down :], other_factor, layer.wide_reach, tables.values, lists.names,
-            lists.firsts, kind, tables.plan, tables.jobs[n, 1, 0], tables.jobs[n, 1, 1],
+            lists.firsts, kind, tables.plan, tables.jobs[source - 1, 1, 0], tables.jobs[source - 1, 1, 1],
         )  # fmt: skip
 
 
 @kernel()
 def _decay(leak, wiring, up, down):
-    """(1 − ε) of what rose and fell, ε of the layer that it came from; leak (units,)."""
+    """(1 − ε) of what rose and fell among the free layers, ε of the layer that it came from; leak (units,)."""
     one = leak.dtype.type(1.0)
     for n in range(1, wiring.layers.shape[0]):
         layer = wiring.layers[n]
@@ -248,8 +250,8 @@ def follow_spikes(pulses, leak, wiring, tables, lists, up, down):
     _decay(leak, wiring, up, down)
     for n in range(wiring.layers.shape[0]):
         start = wiring.layers[n].start_above
-        values = pulses[start : start + tables.places[n] * tables.channels[n]]
-        add_spikes(values, one, half, n, leak[start], wiring, tables, lists, one, up, down, zero, up, down)
+        fired = pulses[start : start + tables.places[n + 1] * tables.channels[n + 1]]
+        add_spikes(fired, one, half, n + 1, wiring, tables, lists, leak[start], up, down, zero, up, down)
 
 
 @kernel()
@@ -264,8 +266,20 @@ def follow_pair(pulses, half_pulses, leak, wiring, tables, lists, up, down, half
     _decay(leak, wiring, half_up, half_down)
     for n in range(wiring.layers.shape[0]):
         start = wiring.layers[n].start_above
-        there = slice(start, start + tables.places[n] * tables.channels[n])
-        both, apart, rate = pulses[there], half_pulses[there], leak[start]
-        add_spikes(both, one, half + quarter, n, rate, wiring, tables, lists, one, up, down, zero, half_up, half_down)
-        add_spikes(apart, one, quarter, n, rate, wiring, tables, lists, half, up, down, half, half_up, half_down)
-        add_spikes(apart, -one, quarter, n, rate, wiring, tables, lists, half, up, down, -half, half_up, half_down)
+        there = slice(start, start + tables.places[n + 1] * tables.channels[n + 1])
+        both, apart, rate = pulses[there], half_pulses[there], half * leak[start]
+        add_spikes(
+            both, one, half + quarter, n + 1, wiring, tables, lists, leak[start], up, down, zero, half_up, half_down
+        )
+        add_spikes(apart, one, quarter, n + 1, wiring, tables, lists, rate, up, down, rate, half_up, half_down)
+        add_spikes(apart, -one, quarter, n + 1, wiring, tables, lists, rate, up, down, -rate, half_up, half_down)
+
+
+@kernel(parallel=True)
+def spike_drive_images(spikes, wiring, tables, fields):
+    """`input_drive_images` of binary images (B, inputs), from their spikes."""
+    zero, half, one = fields.dtype.type(0.0), fields.dtype.type(0.5), fields.dtype.type(1.0)
+    for image in prange(spikes.shape[0]):
+        up, none, lists = np.zeros(wiring.up, fields.dtype), np.empty(0, fields.dtype), lists_for(tables)
+        add_spikes(spikes[image], one, half, 0, wiring, tables, lists, one, up, none, zero, up, none)
+        narrow(wiring.layers[0], up, fields[image])

@@ -25,6 +25,8 @@ _LN2_HIGH, _LN2_LOW = np.float32(0.693359375), np.float32(np.log(2) - 0.69335937
 # e^r = 1 + r + r²/2! + … + r⁷/7!, to 2e-8 for |r| ≤ ½ ln 2
 _C2, _C3, _C4, _C5, _C6, _C7 = (np.float32(1 / factorial) for factorial in (2, 6, 24, 120, 720, 5040))
 _ZERO, _QUARTER, _ONE, _LEAST = np.float32(0.0), np.float32(0.25), np.float32(1.0), np.float32(-87.0)
+# x from which e^{−2x} is below a float64's rounding
+_FAR = 40.0
 # the bits of 1.5·2²³, less the 127 that a float's exponent is counted from
 _OFFSET, _MANTISSA = np.int32(_ROUND.view(np.int32) - 127), np.int32(23)
 
@@ -68,47 +70,44 @@ def probabilities(field, temperature, bits, chances):
 
 @kernel()
 def pair_probabilities(field, half, temperature, bits, spare, chances, half_chances):
-    """Mean and half difference of p± = σ((h ± d)/T), all (units,); spare, six such arrays, is working memory.
+    """Mean and half difference of p± = σ((h ± d)/T), all (units,); spare, four such arrays, is working memory.
 
-    With a = h + |d| and b = h − |d|, σ(a/T) − σ(b/T) = σ(a/T) σ(−b/T)(1 − e^{−2|d|/T}): the difference is to rounding relative to
-    itself, however small d is.
+    With x = |h|/T, t = |d|/T, e = e^{−x}, f = e^{−t} and w = 1/(f(1 + e²) + e(1 + f²)): (p₊ − p₋)/2 = ±½ e(1 − f²) w, a series
+    where t is small, and (p₊ + p₋)/2 = e(e f + ½(1 + f²)) w for h < 0, (f + ½ e(1 + f²)) w for h ≥ 0. No term is a difference:
+    both are to rounding relative to themselves, however small d is. Where x and t both exceed _FAR only their difference counts,
+    and what both have more is left out.
     """
-    upper, lower, gap, high, silent, gap_decay = spare
     # a bare 0 or 2 would make these loops ones of float64; over more arrays, or rows of one, they would not become vectors
-    zero, one, two = field.dtype.type(0.0), field.dtype.type(1.0), field.dtype.type(2.0)
+    zero, half_, one, two = field.dtype.type(0.0), field.dtype.type(0.5), field.dtype.type(1.0), field.dtype.type(2.0)
+    far = field.dtype.type(_FAR)
+    decayed, half_decayed, risen, weight = spare
     for unit in range(field.shape[0]):
-        gap[unit] = abs(half[unit])
+        shared = max(zero, min(abs(field[unit]), abs(half[unit])) - far * temperature[unit])
+        risen[unit] = abs(field[unit]) - shared
     for unit in range(field.shape[0]):
-        upper[unit] = field[unit] + gap[unit]
-    for unit in range(field.shape[0]):
-        lower[unit] = field[unit] - gap[unit]
-    for unit in range(field.shape[0]):
-        gap[unit] = two * gap[unit]
-    decays(upper, temperature, bits, high)
-    decays(lower, temperature, bits, silent)
-    decays(gap, temperature, bits, gap_decay)
+        shared = max(zero, min(abs(field[unit]), abs(half[unit])) - far * temperature[unit])
+        weight[unit] = abs(half[unit]) - shared
+    decays(risen, temperature, bits, decayed)
+    decays(weight, temperature, bits, half_decayed)
     if field.itemsize == 8:
         for unit in range(field.shape[0]):
-            gap_decay[unit] = -math.expm1(-gap[unit] / temperature[unit])
+            risen[unit] = -math.expm1(-two * abs(half[unit] / temperature[unit]))
     else:
         for unit in range(field.shape[0]):
-            t = np.float32(gap[unit] / temperature[unit])
+            t = np.float32(two * abs(half[unit] / temperature[unit]))
             series = _C4 - t * (_C5 - t * _C6)
             series = t * (_ONE - t * (_C2 - t * (_C3 - t * series)))
-            gap_decay[unit] = series if t < _QUARTER else _ONE - gap_decay[unit]
+            risen[unit] = series if t < _QUARTER else _ONE - half_decayed[unit] * half_decayed[unit]
     for unit in range(field.shape[0]):
-        decayed = high[unit]
-        high[unit] = (one if upper[unit] >= zero else decayed) / (one + decayed)
+        e, f = decayed[unit], half_decayed[unit]
+        weight[unit] = one / (f * (one + e * e) + e * (one + f * f))
     for unit in range(field.shape[0]):
-        decayed = silent[unit]
-        silent[unit] = (decayed if lower[unit] >= zero else one) / (one + decayed)
-        lower[unit] = (one if lower[unit] >= zero else decayed) / (one + decayed)
+        difference = half_ * (decayed[unit] * weight[unit]) * risen[unit]
+        half_chances[unit] = difference if half[unit] >= zero else -difference
     for unit in range(field.shape[0]):
-        half_chances[unit] = high[unit] * silent[unit] * gap_decay[unit] / two
-    for unit in range(field.shape[0]):
-        half_chances[unit] = half_chances[unit] if half[unit] >= zero else -half_chances[unit]
-    for unit in range(field.shape[0]):
-        chances[unit] = (high[unit] + lower[unit]) / two
+        e, f = decayed[unit], half_decayed[unit]
+        middle = half_ * (one + f * f)
+        chances[unit] = (f + e * middle if field[unit] >= zero else e * (e * f + middle)) * weight[unit]
 
 
 @kernel()

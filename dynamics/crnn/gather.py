@@ -1,6 +1,6 @@
 """Sums of the rows of a table that lists name, in registers: the inner loop of everything that spikes drive.
 
-Main results: add_rows, add_rows_plain, trailing_zeros, JOB, MOST_COLUMNS.
+Main results: add_rows, add_rows_plain, signs, trailing_zeros, JOB, MOST_COLUMNS.
 
 A spike adds a row of the weights, so that only the rows of units that fired are read. What is added where is a plan of jobs, made
 once: each sums the rows that one stretch of the list names and adds the sum to one or two places, with a factor each, for two
@@ -81,6 +81,13 @@ def _columns(
     return signature, generate
 
 
+def _spread(builder: Any, vector: Any, value: Any) -> Any:
+    """`value` in every lane."""
+    anything = ir.Constant(vector, ir.Undefined)
+    zeros = ir.Constant(ir.VectorType(ir.IntType(32), vector.count), [0] * vector.count)
+    return builder.shuffle_vector(builder.insert_element(anything, value, ir.IntType(32)(0)), anything, zeros)
+
+
 def _emit(
     builder: Any, number: Any, size: int, vectors: int, column: Any, out: Any, factor: Any, other: Any, other_factor: Any,
     width: Any, table: Any, names: Any, firsts: Any, kind: Any, plan: Any, first: Any, last: Any,
@@ -92,11 +99,6 @@ def _emit(
     def place(array: Any, offset: Any, k: int) -> Any:
         return builder.bitcast(builder.gep(array, [builder.add(offset, integer(k * lanes))]), vector.as_pointer())
 
-    def spread(value: Any) -> Any:
-        anything = ir.Constant(vector, ir.Undefined)
-        zeros = ir.Constant(ir.VectorType(ir.IntType(32), lanes), [0] * lanes)
-        return builder.shuffle_vector(builder.insert_element(anything, value, ir.IntType(32)(0)), anything, zeros)
-
     def entry(job: Any, offset: Any) -> Any:
         return builder.load(builder.gep(plan, [builder.add(builder.mul(job, integer(JOB)), offset)]))
 
@@ -107,7 +109,7 @@ def _emit(
             builder.store(risen, there, align=size)
 
     sums = [cgutils.alloca_once(builder, vector) for _ in range(vectors)]
-    factors, other_factors = spread(factor), spread(other_factor)
+    factors, other_factors = _spread(builder, vector, factor), _spread(builder, vector, other_factor)
     two = builder.fcmp_unordered("!=", other_factor, ir.Constant(number, 0.0))
     with cgutils.for_range(builder, builder.sub(last, first), intp=integer) as jobs:
         job = builder.add(first, jobs.index)
@@ -147,6 +149,34 @@ def _add_rows(out, factor, other, other_factor, width, table, names, firsts, kin
 
 
 @intrinsic
+def _signs(typing, values, start, factor, least):
+    """A uint64 whose bit k says that factor · values[start + k] > least, for one vector."""
+    if not isinstance(values, types.Array) or values.layout != "C":
+        raise TypingError(f"bits need a contiguous array, got {values}: pass numpy.ascontiguousarray of it")
+    number, size = values.dtype, values.dtype.bitwidth // 8
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        vector = ir.VectorType(context.get_value_type(number), LINE // size)
+        array = make_array(signature.args[0])(context, builder, arguments[0])
+        read = builder.load(builder.bitcast(builder.gep(array.data, [arguments[1]]), vector.as_pointer()), align=size)
+        above = builder.fcmp_ordered(
+            ">", builder.fmul(_spread(builder, vector, arguments[2]), read), _spread(builder, vector, arguments[3])
+        )
+        return builder.zext(builder.bitcast(above, ir.IntType(LINE // size)), ir.IntType(64))
+
+    return types.uint64(values, types.int64, number, number), generate
+
+
+@kernel()
+def _signs_plain(values, start, factor, least):
+    """What `signs` computes."""
+    word = np.uint64(0)
+    for k in range(LINE // values.itemsize):
+        word |= np.uint64(factor * values[start + k] > least) << np.uint64(k)
+    return word
+
+
+@intrinsic
 def _trailing_zeros(typing, word):
     """The position of the lowest set bit of a uint64."""
 
@@ -162,4 +192,5 @@ def _trailing_zeros_plain(word: Any) -> int:
 
 
 add_rows = add_rows_plain if config.DISABLE_JIT else _add_rows
+signs = _signs_plain if config.DISABLE_JIT else _signs
 trailing_zeros = _trailing_zeros_plain if config.DISABLE_JIT else _trailing_zeros

@@ -1,6 +1,6 @@
 """The time loops of the network, image by image: one phase, two at once as their mean and half difference, and settling.
 
-Main results: relax_images, relax_pairs, settle_images, drive_images, input_drive_images, input_trace, STREAM_INPUT.
+Main results: relax_images, relax_pairs, settle_images, drive_images, input_drive_images, see, follow_input, STREAM_INPUT.
 
 Two phases that are compared are carried as m = (s₊ + s₋)/2 and d = (s₊ − s₋)/2. The drive is linear, so that h(s±) = h(m) ± J d,
 and σ₊ − σ₋ is a product without a difference (`pair_probabilities`): the small d is as exact, relative to itself, as m is. With
@@ -13,11 +13,10 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from dynamics.activations import leaky_trace
-from dynamics.crnn.events import follow_pair, follow_spikes, lists_for
+from dynamics.crnn.events import add_spikes, follow_pair, follow_spikes, lists_for
 from dynamics.crnn.fire import fire, fire_pair, follow, probabilities
 from dynamics.crnn.readout import cost_slope
-from dynamics.crnn.wiring import add_drives, collect, drive, input_drive, scratch_for
+from dynamics.crnn.wiring import add_drives, add_input, collect, drive, input_drive, narrow, risen_size, scratch_for
 from dynamics.kernel import kernel
 from dynamics.philox import uniforms
 
@@ -26,16 +25,45 @@ STREAM_INPUT = 32
 
 
 @kernel()
-def input_trace(frames, step, hold, leak, coded, seed, replica, noise, trace):
-    """Move the input's trace (inputs,) by one step; frames (F, inputs)."""
-    frame = frames[min(step // hold, frames.shape[0] - 1)]
+def see(frames, step, hold, coded, seed, replica, noise, seen):
+    """seen (inputs,): this step's frame of frames (F, inputs), or spikes with its chances."""
+    seen[:] = frames[min(step // hold, frames.shape[0] - 1)]
     if coded:
         uniforms(seed, STREAM_INPUT, step, replica, noise)
+        for unit in range(seen.shape[0]):
+            seen[unit] = 1.0 if noise[unit] < seen[unit] else 0.0
+
+
+@kernel()
+def follow_input(trace, seen, leak):
+    """x ← (1 − ε)x + ε · seen, all (inputs,), with one leak."""
+    one = trace.dtype.type(1.0)
     for unit in range(trace.shape[0]):
-        value = frame[unit]
-        if coded:
-            value = trace.dtype.type(1.0 if noise[unit] < value else 0.0)
-        trace[unit] = leaky_trace(trace[unit], value, leak)
+        trace[unit] = (one - leak) * trace[unit] + leak * seen[unit]
+
+
+@kernel()
+def drive_input(trace, seen, fresh, coded, leak, wiring, tables, lists, scratch, framed, up):
+    """The input's part of up: P(w_0 ⋆ trace), after the trace followed what was seen. framed, as long, keeps its value.
+
+    Linear in what was seen, it is a trace of its own: of spikes, or of frames, which are convolved where they are fresh. Max
+    pooling, and spikes without tables, take the trace itself.
+    """
+    zero, half, one = up.dtype.type(0.0), up.dtype.type(0.5), up.dtype.type(1.0)
+    risen = up[: framed.shape[0]]
+    if wiring.layers[0].pool > 1 or (coded and tables.values.shape[0] == 0):
+        risen[:] = zero
+        add_input(trace, wiring, scratch, risen)
+        return
+    risen *= one - leak
+    if coded:
+        add_spikes(seen, one, half, 0, wiring, tables, lists, leak, risen, risen, zero, risen, risen)
+        return
+    if fresh:
+        framed[:] = zero
+        add_input(seen, wiring, scratch, framed)
+    for k in range(framed.shape[0]):
+        risen[k] += leak * framed[k]
 
 
 @kernel()
@@ -51,13 +79,16 @@ def relax(
     units, last = state.shape[0], wiring.layers[-1].start_above
     scratch, up, down = scratch_for(wiring), np.zeros(wiring.up, state.dtype), np.zeros(wiring.down, state.dtype)
     field, chances, pulses = np.empty_like(state), np.empty_like(state), np.empty_like(state)
-    bits, noise, input_noise = (
-        np.empty(units, np.int32),
-        np.empty(4 * ((units + 3) // 4), np.uint32),
-        np.empty(trace.shape[0]),
-    )
+    bits, noise = np.empty(units, np.int32), np.empty(4 * ((units + 3) // 4), np.uint32)
     slope, error, lists = np.empty_like(state), np.empty_like(readout_bias), lists_for(tables)
-    traced, size = spiking and tables.values.shape[0] > 0, state.dtype.type(window)
+    seen, input_noise, framed = (
+        np.empty_like(trace),
+        np.empty(trace.shape[0]),
+        np.empty(risen_size(wiring), state.dtype),
+    )
+    changing, traced, size = frames.shape[0] > 0, spiking and tables.values.shape[0] > 0, state.dtype.type(window)
+    if changing:
+        add_input(trace, wiring, scratch, up)
     if traced:
         add_drives(state, wiring, scratch, up, down)
     values = chances
@@ -69,9 +100,12 @@ def relax(
     input_average[:] = 0.0
     for step in range(first, first + steps):
         field[:] = constant
-        if frames.shape[0] > 0:
-            input_trace(frames, step, hold, input_leak, coded, seed, replica, input_noise, trace)
-            input_drive(trace, wiring, scratch, field)
+        if changing:
+            see(frames, step, hold, coded, seed, replica, input_noise, seen)
+            follow_input(trace, seen, input_leak)
+            fresh = step == first or step % hold == 0
+            drive_input(trace, seen, fresh, coded, input_leak, wiring, tables, lists, scratch, framed, up)
+            narrow(wiring.layers[0], up, field)
         if traced:
             collect(up, down, wiring, field)
         else:
@@ -82,7 +116,7 @@ def relax(
                 field[last + unit] -= nudging * slope[unit]
         fire(field, temperature, spiking, seed, stream, step, replica, bits, noise, chances, pulses)
         follow(state, pulses, leak)
-        if traced:
+        if traced and step + 1 < first + steps:
             follow_spikes(pulses, leak, wiring, tables, lists, up, down)
         if step >= first + steps - window:
             for unit in range(trace.shape[0]):
@@ -154,16 +188,18 @@ def relax_pair(
     chances, half_chances, pulses, half_pulses = (
         np.empty_like(mean), np.empty_like(mean), np.empty_like(mean), np.empty_like(mean)
     )  # fmt: skip
-    spare = (
-        np.empty_like(mean), np.empty_like(mean), np.empty_like(mean), np.empty_like(mean), np.empty_like(mean), np.empty_like(mean)
-    )  # fmt: skip
+    spare = np.empty_like(mean), np.empty_like(mean), np.empty_like(mean), np.empty_like(mean)
     bits, error = np.empty(units, np.int32), np.empty_like(readout_bias)
     noise = np.empty(4 * ((units + 3) // 4), np.uint32)
-    other_noise, input_noise, lists = np.empty_like(noise), np.empty(trace.shape[0]), lists_for(tables)
-    traced, size = spiking and tables.values.shape[0] > 0, mean.dtype.type(window)
+    other_noise, lists = np.empty_like(noise), lists_for(tables)
+    seen, input_noise, framed = np.empty_like(trace), np.empty(trace.shape[0]), np.empty(risen_size(wiring), mean.dtype)
+    changing, traced, size = frames.shape[0] > 0, spiking and tables.values.shape[0] > 0, mean.dtype.type(window)
+    if changing:
+        add_input(trace, wiring, scratch, up)
     if traced:
         add_drives(mean, wiring, scratch, up, down)
-        add_drives(half, wiring, scratch, half_up, half_down)
+        if half.any():
+            add_drives(half, wiring, scratch, half_up, half_down)
     values, half_values = chances, half_chances
     if statistic == 0:
         values, half_values = mean, half
@@ -175,9 +211,12 @@ def relax_pair(
     for step in range(first, first + steps):
         field[:] = constant
         half_field[:] = 0.0
-        if frames.shape[0] > 0:
-            input_trace(frames, step, hold, input_leak, coded, seed, replica, input_noise, trace)
-            input_drive(trace, wiring, scratch, field)
+        if changing:
+            see(frames, step, hold, coded, seed, replica, input_noise, seen)
+            follow_input(trace, seen, input_leak)
+            fresh = step == first or step % hold == 0
+            drive_input(trace, seen, fresh, coded, input_leak, wiring, tables, lists, scratch, framed, up)
+            narrow(wiring.layers[0], up, field)
         if traced:
             collect(up, down, wiring, field)
             collect(half_up, half_down, wiring, half_field)
@@ -193,7 +232,7 @@ def relax_pair(
         )  # fmt: skip
         follow(mean, pulses, leak)
         follow(half, half_pulses, leak)
-        if traced:
+        if traced and step + 1 < first + steps:
             follow_pair(pulses, half_pulses, leak, wiring, tables, lists, up, down, half_up, half_down)
         if step >= first + steps - window:
             for unit in range(trace.shape[0]):

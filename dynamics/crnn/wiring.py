@@ -1,7 +1,7 @@
 """The weights as the kernels read them: every layer a strided convolution of images with their channels last.
 
-Main results: Wiring, wire, effective_kernel, scratch_for, input_drive, drive, add_drives, collect, accumulate, accumulate_images,
-unpack.
+Main results: Wiring, wire, effective_kernel, scratch_for, input_drive, drive, add_input, add_drives, collect, narrow, accumulate,
+accumulate_images, unpack.
 
 Average pooling after a convolution is one convolution: its kernel is w summed over the windows, Σ_{a,b<pool} w[i − a·stride,
 j − b·stride]/pool², its stride stride·pool; truncated windows stay truncated. A dense layer is a convolution of a 1 × 1 image
@@ -131,8 +131,7 @@ def wire(
         size = padded_width(tall * pitch + wide_reach - reach, dtype)
         padded, full = max(padded, size), max(full, inner[0] * inner[1] * wide_above)
         product += rows * reach * wide_above
-        if n:
-            up, down = up + pooled[0] * pooled[1] * wide_above, down + size
+        up, down = up + pooled[0] * pooled[1] * wide_above, down + (size if n else 0)
     counting = np.arange(max(int((layers["columns"] * layers["channels"]).max()), max(map(len, corners))))
     return Wiring(
         layers, _aligned_together(rising, dtype), _aligned_together(falling, dtype), np.concatenate(corners), counting,
@@ -300,7 +299,7 @@ def _route(layer, drives, largest, pitch, sources, routed):
 
 
 @kernel()
-def _narrow(layer, wide, field):
+def narrow(layer, wide, field):
     """field (pooled places, above) += wide (pooled places, wide_above), both flat."""
     if layer.wide_above == layer.above:
         _add(field[: layer.rows_pooled * layer.columns_pooled * layer.above], wide)
@@ -311,17 +310,35 @@ def _narrow(layer, wide, field):
 
 
 @kernel()
-def input_drive(image, wiring, scratch, field):
-    """field (units of the first layer, …) += P(w_0 ⋆ image), image (inputs,); constant while the image is."""
+def risen_size(wiring):
+    """Numbers that `add_input` adds to: the first of wiring.up."""
     layer = wiring.layers[0]
-    padded, drives, routed = scratch, scratch[wiring.padded :], scratch[wiring.padded + wiring.full :]
+    return layer.rows_pooled * layer.columns_pooled * layer.wide_above
+
+
+@kernel()
+def add_input(image, wiring, scratch, up):
+    """up += P(w_0 ⋆ image), (pooled places, wide_above); image (inputs,)."""
+    layer = wiring.layers[0]
+    padded, spare = scratch, scratch[wiring.padded + wiring.up + wiring.down :]
     _pad(layer, image, padded)
+    if layer.pool == 1:
+        _rise(layer, padded, wiring, up)
+        return
+    drives, routed = spare, spare[wiring.full :]
     drives[: layer.rows_out * layer.columns_out * layer.wide_above] = 0.0
     _rise(layer, padded, wiring, drives)
-    if layer.pool == 1:
-        _narrow(layer, drives, field)
-    else:
-        _route(layer, drives, field, layer.above, field, routed)
+    # nothing falls on the input: any sources will do
+    _route(layer, drives, up, layer.wide_above, drives, routed)
+
+
+@kernel()
+def input_drive(image, wiring, scratch, field):
+    """field (units of the first layer, …) += P(w_0 ⋆ image), image (inputs,); constant while the image is."""
+    layer, up = wiring.layers[0], scratch[wiring.padded : wiring.padded + wiring.up]
+    up[: risen_size(wiring)] = 0.0
+    add_input(image, wiring, scratch, up)
+    narrow(layer, up, field)
 
 
 @kernel()
@@ -376,7 +393,7 @@ def collect(up, down, wiring, field):
     for n in range(1, wiring.layers.shape[0]):
         layer = wiring.layers[n]
         breadth = layer.width * layer.channels
-        _narrow(layer, up[layer.up :], field[layer.start_above :])
+        narrow(layer, up[layer.up :], field[layer.start_above :])
         for y in range(layer.height):
             to = layer.start_below + y * breadth
             place = layer.down + (y + layer.padding) * layer.pitch + layer.padding * layer.channels

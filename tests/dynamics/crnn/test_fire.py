@@ -78,7 +78,7 @@ def test_words_are_those_of_the_uniforms_and_spikes_are_their_comparison(key, un
 
 def pair_of(field, half, temperature):
     chances, halves = np.empty_like(field), np.empty_like(field)
-    spare, bits = tuple(np.empty_like(field) for _ in range(6)), np.empty(len(field), np.int32)
+    spare, bits = tuple(np.empty_like(field) for _ in range(4)), np.empty(len(field), np.int32)
     pair_probabilities(field, half, temperature, bits, spare, chances, halves)
     return chances, halves
 

@@ -162,7 +162,8 @@ def pack(values, factor, least, places, channels, bits):
         for w in range(words):
             start = place * channels + w * WORD
             count, word = min(WORD, channels - w * WORD), np.uint64(0)
-            whole = count // lanes * lanes
+            # whole vectors: lanes is a power of two, and a division would cost more than the comparisons
+            whole = count & -lanes
             for k in range(0, whole, lanes):
                 word |= signs(values, start + k, factor, least) << np.uint64(k)
             for k in range(whole, count):

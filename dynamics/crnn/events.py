@@ -76,20 +76,17 @@ def tabulate(architecture: Architecture, weights: Array, wiring: Wiring) -> Tabl
         # a dense layer sees the units below as the channels of one place
         ratio = below // channels[n]
         kernels = (
-            effective.reshape(rows, columns * ratio, channels[n], above),
-            effective.reshape(rows, 1, columns * below, above).swapaxes(2, 3),
+            effective.reshape(rows * columns * ratio, channels[n], above),
+            np.ascontiguousarray(effective.reshape(rows, columns * below, above).swapaxes(1, 2)),
         )
         routes = _rising(wiring.layers[n], ratio), _falling(wiring.layers[n])
         for direction in range(2 if n else 1):
             to, begin, end, row = routes[direction]
             bases = []
-            for table in (kernels[direction], _nibbles(kernels[direction])):
-                wide = padded_width(table.shape[-1], dtype)
-                bases.append(length + row * table.shape[2] * wide)
-                whole = np.zeros((math.prod(table.shape[:-1]), wide), dtype)
-                whole[:, : table.shape[-1]] = table.reshape(len(whole), -1)
-                parts.append(whole.ravel())
-                length += whole.size
+            for table in _tables(kernels[direction], padded_width(kernels[direction].shape[2], dtype)):
+                bases.append(length + row * table[0].size)
+                parts.append(table.ravel())
+                length += table.size
             start = sum(map(len, plan))
             plan.append(np.stack([to, begin, end, *bases], axis=1))
             jobs[n, direction] = start, start + len(to)
@@ -129,18 +126,27 @@ def _falling(layer: np.void) -> Route:
     return to, place, place + 1, i - place
 
 
-def _nibbles(rows: Array) -> Array:
-    """(…, channels, width) to (…, groups · PATTERNS, width): the sum of each pattern's rows, channel k of a group its bit k."""
-    *lead, channels, width = rows.shape
-    groups = -(-channels // NIBBLE)
-    whole = np.zeros((*lead, groups * NIBBLE, width), rows.dtype)
-    whole[..., :channels, :] = rows
-    quads = whole.reshape(*lead, groups, NIBBLE, width)
-    table = np.zeros((*lead, groups, PATTERNS, width), rows.dtype)
-    for unit in range(NIBBLE):
-        bit = 1 << unit
-        table[..., bit : 2 * bit, :] = table[..., :bit, :] + quads[..., unit, None, :]
-    return table.reshape(*lead, groups * PATTERNS, width)
+@kernel()
+def _tables(rows, wide):
+    """(units, nibbles): rows (places, channels, width) filled up to `wide`, and the sum of each pattern's rows in each group.
+
+    nibbles (places, groups · PATTERNS, wide); channel k of a group is bit k of its patterns.
+    """
+    places, channels, width = rows.shape
+    groups = (channels + NIBBLE - 1) // NIBBLE
+    units, nibbles = (
+        np.zeros((places, groups * NIBBLE, wide), rows.dtype),
+        np.zeros((places, groups * PATTERNS, wide), rows.dtype),
+    )
+    units[:, :channels, :width] = rows
+    for place in range(places):
+        for channel in range(groups * NIBBLE):
+            first, bit, row = channel // NIBBLE * PATTERNS, 1 << channel % NIBBLE, units[place, channel]
+            for pattern in range(first, first + bit):
+                known, target = nibbles[place, pattern], nibbles[place, pattern + bit]
+                for k in range(wide):
+                    target[k] = known[k] + row[k]
+    return units[:, :channels], nibbles
 
 
 @kernel()

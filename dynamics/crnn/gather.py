@@ -21,7 +21,7 @@ from numba.extending import intrinsic as _intrinsic
 from numba.np.arrayobj import make_array
 
 from dynamics.kernel import kernel
-from dynamics.tiles import LINE
+from dynamics.tiles import LINE, spread
 
 # its stubs know nothing of the typing context that it supplies as the first argument
 intrinsic: Any = _intrinsic
@@ -81,13 +81,6 @@ def _columns(
     return signature, generate
 
 
-def _spread(builder: Any, vector: Any, value: Any) -> Any:
-    """`value` in every lane."""
-    anything = ir.Constant(vector, ir.Undefined)
-    zeros = ir.Constant(ir.VectorType(ir.IntType(32), vector.count), [0] * vector.count)
-    return builder.shuffle_vector(builder.insert_element(anything, value, ir.IntType(32)(0)), anything, zeros)
-
-
 def _emit(
     builder: Any, number: Any, size: int, vectors: int, column: Any, out: Any, factor: Any, other: Any, other_factor: Any,
     width: Any, table: Any, names: Any, firsts: Any, kind: Any, plan: Any, first: Any, last: Any,
@@ -109,7 +102,7 @@ def _emit(
             builder.store(risen, there, align=size)
 
     sums = [cgutils.alloca_once(builder, vector) for _ in range(vectors)]
-    factors, other_factors = _spread(builder, vector, factor), _spread(builder, vector, other_factor)
+    factors, other_factors = spread(builder, vector, factor), spread(builder, vector, other_factor)
     two = builder.fcmp_unordered("!=", other_factor, ir.Constant(number, 0.0))
     with cgutils.for_range(builder, builder.sub(last, first), intp=integer) as jobs:
         job = builder.add(first, jobs.index)
@@ -160,7 +153,7 @@ def _signs(typing, values, start, factor, least):
         array = make_array(signature.args[0])(context, builder, arguments[0])
         read = builder.load(builder.bitcast(builder.gep(array.data, [arguments[1]]), vector.as_pointer()), align=size)
         above = builder.fcmp_ordered(
-            ">", builder.fmul(_spread(builder, vector, arguments[2]), read), _spread(builder, vector, arguments[3])
+            ">", builder.fmul(spread(builder, vector, arguments[2]), read), spread(builder, vector, arguments[3])
         )
         return builder.zext(builder.bitcast(above, ir.IntType(LINE // size)), ir.IntType(64))
 

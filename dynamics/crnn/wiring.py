@@ -31,7 +31,7 @@ from dynamics.crnn import winograd
 from dynamics.crnn.architecture import Architecture, Conv, Dense
 from dynamics.crnn.winograd import fall, rise
 from dynamics.kernel import kernel
-from dynamics.tiles import LINE, MOST_VECTORS, aligned, lanes, multiply_add, padded_width
+from dynamics.tiles import LINE, MOST_VECTORS, add_product, aligned, lanes, multiply_add, padded_width
 
 Array = NDArray[np.floating]
 
@@ -125,8 +125,10 @@ def wire(
             spare = max(spare, winograd.scratch_size(tiles, *kernels.shape[1:]))
         else:
             rising.append(_panels(effective.reshape(1, -1, units), wide_above))
+            # what falls from a single place is one row's product with the whole kernel
+            step = wide_reach if [*inner, rows, columns] == [1] * 4 else None
             if n:
-                falling.append(_panels(effective.reshape(rows, reach, units).transpose(0, 2, 1), wide_reach))
+                falling.append(_panels(effective.reshape(rows, reach, units).transpose(0, 2, 1), wide_reach, step))
         corners.append(np.add.outer(np.arange(inner[0]) * pitch, np.arange(inner[1]) * channels).ravel() * stride)
         size = padded_width(tall * pitch + wide_reach - reach, dtype)
         padded, full = max(padded, size), max(full, inner[0] * inner[1] * wide_above)
@@ -139,12 +141,12 @@ def wire(
     )  # fmt: skip
 
 
-def _panels(matrices: Array, wide: int) -> Array:
-    """(count, K, N) as the tiles read it, flat: N filled up to `wide`, then panel after panel of (K, two vectors)."""
+def _panels(matrices: Array, wide: int, step: int | None = None) -> Array:
+    """(count, K, N) as the tiles read it, flat: N filled up to `wide`, then panel after panel of (K, step), two vectors wide."""
     count, depth, width = matrices.shape
     whole = np.zeros((count, depth, wide), dtype=matrices.dtype)
     whole[:, :, :width] = matrices
-    step = MOST_VECTORS * lanes(matrices.dtype)
+    step = step or MOST_VECTORS * lanes(matrices.dtype)
     panels = [whole[:, :, start : start + step].reshape(count, -1) for start in range(0, wide, step)]
     return np.concatenate(panels, axis=1).ravel()
 
@@ -229,6 +231,12 @@ def _add(target, source):
 
 
 @kernel()
+def _single(layer):
+    """Whether a layer is dense, or as good as that: one place above, which sees one place below."""
+    return layer.rows_out * layer.columns_out * layer.rows * layer.columns == 1
+
+
+@kernel()
 def _rise(layer, padded, wiring, drives):
     """drives (places, wide_above) += kernel ⋆ padded."""
     reach = layer.columns * layer.channels
@@ -237,6 +245,10 @@ def _rise(layer, padded, wiring, drives):
     panel = layer.rising
     for start in range(0, layer.wide_above, step):
         width = min(step, layer.wide_above - start)
+        if _single(layer):
+            add_product(drives, start, padded, 0, reach, wiring.rising, panel, width)
+            panel += reach * width
+            continue
         multiply_add(
             drives, start, wiring.counting, layer.wide_above, padded, 0, corners, 1, places, wiring.rising, panel, width,
             layer.rows, layer.pitch, reach * width, reach, 1, width,
@@ -251,6 +263,9 @@ def _fall(layer, sources, pitch_above, wiring, padded):
     places = layer.rows_out * layer.columns_out
     corners = wiring.corners[layer.corners : layer.corners + places]
     panel = layer.falling
+    if _single(layer):
+        add_product(padded, 0, sources, 0, layer.above, wiring.falling, panel, layer.wide_reach)
+        return
     for i in range(layer.rows):
         for start in range(0, layer.wide_reach, step):
             width = min(step, layer.wide_reach - start)

@@ -9,7 +9,17 @@ from hypothesis import strategies as st
 from numba.core import config
 from numba.core.errors import TypingError
 
-from dynamics.tiles import LINE, aligned, lanes, multiply_add, multiply_add_plain, padded_width
+from dynamics.tiles import (
+    CHAINS,
+    LINE,
+    add_product,
+    add_product_plain,
+    aligned,
+    lanes,
+    multiply_add,
+    multiply_add_plain,
+    padded_width,
+)
 
 pytestmark = pytest.mark.exact
 
@@ -93,3 +103,34 @@ def test_aligned_memory_begins_at_a_line_and_widths_fill_whole_vectors(dtype):
         LINE,
         2 * LINE,
     ]
+
+
+@given(
+    dtype=st.sampled_from(DTYPES), vectors=st.integers(1, 2 * CHAINS + 3), count=st.integers(0, 40),
+    starts=st.tuples(*[st.integers(0, 5)] * 3), seed=st.integers(0, 2**31 - 1),
+)  # fmt: skip
+def test_a_rows_product_is_its_plain_loop_to_the_bit_and_writes_nowhere_else(dtype, vectors, count, starts, seed):
+    generator, width = np.random.default_rng(seed), vectors * lanes(dtype)
+    # whole numbers, whose sums of products are exact in any order
+    a = generator.integers(-8, 9, count + 8).astype(dtype)
+    table = generator.integers(-8, 9, (count + 1) * width + 8).astype(dtype)
+    found = generator.integers(-8, 9, width + 16).astype(dtype)
+    expected, before = found.copy(), found.copy()
+    to, a_start, start = starts
+    add_product(found, to, a, a_start, count, table, start, width)
+    add_product_plain(expected, to, a, a_start, count, table, start, width)
+    assert np.array_equal(found, expected)
+    rows = table[start : start + count * width].reshape(count, width)
+    assert np.array_equal(found[to : to + width] - before[to : to + width], a[a_start : a_start + count] @ rows)
+    assert np.array_equal(np.delete(found, np.s_[to : to + width]), np.delete(before, np.s_[to : to + width]))
+
+
+@compiled
+def test_products_of_two_dtypes_and_of_scattered_numbers_are_refused():
+    whole, few = np.zeros(32), np.zeros(32, np.float32)
+    with pytest.raises(TypingError, match="products need one dtype, got float64, float64 and float32"):
+        add_product(whole, 0, whole, 0, 1, few, 0, 8)
+    with pytest.raises(
+        TypingError, match=r"products need contiguous arrays, got .*: pass numpy\.ascontiguousarray of them"
+    ):
+        add_product(whole, 0, whole[::2], 0, 1, whole, 0, 8)

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks import memory, roofline, scaling
+from benchmarks import memory, profile, roofline, scaling
 from benchmarks.contender import MissingPeer
 from benchmarks.race import Setting, Unequal
 from benchmarks.record import SECTIONS, Record, opened
@@ -71,6 +71,10 @@ def _measure(name: str, setting: Setting, record: Record) -> None:
         record.roofline = roofline.measure(setting)
     elif name == "scaling":
         record.scaling = scaling.measure(setting)
+    elif name == "profile":
+        record.profile = profile.measure(setting)
+        for work in record.profile:
+            print(_parts(work), flush=True)
     else:
         record.memory, missing = memory.against_steps(setting)
         stale = [kind for kind in record.left_out if kind.startswith("memory of")]
@@ -79,6 +83,11 @@ def _measure(name: str, setting: Setting, record: Record) -> None:
         record.left_out |= missing
     record.left_out.pop(name, None)
     print(f"{name}: measured", flush=True)
+
+
+def _parts(work: dict[str, Any]) -> str:
+    parts = ", ".join(f"{part['part']} {100 * part['share']:.0f} %" for part in work["parts"])
+    return f"{work['work']}: {1e6 * work['seconds']:.0f} µs a {work['unit']}: {parts}"
 
 
 def _line(row: dict[str, Any]) -> str:

@@ -1,12 +1,12 @@
 """This package's side of every race, through its public functions.
 
-Main results: ep_step, stochastic_step, bptt_step, spike_convolution, heat_bath, enumeration.
+Main results: prepared, ep_step, stochastic_step, bptt_step, spike_convolution, heat_bath, enumeration.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
@@ -36,25 +36,45 @@ def _architecture(channels: Sequence[int], pooling: str) -> Architecture:
     return Architecture((1, problems.SIDE, problems.SIDE), (*convolutions, Dense(problems.CLASSES)))
 
 
+class Prepared(NamedTuple):
+    """A problem as this package takes it: weights and bias flat, images (B, inputs), targets (B, outputs)."""
+
+    architecture: Architecture
+    weights: NDArray[np.floating]
+    bias: NDArray[np.floating]
+    images: NDArray[np.floating]
+    targets: NDArray[np.floating]
+
+    def network(self, **shared: Any) -> Network:
+        """The network with these weights; `shared` as Network has it."""
+        return Network(
+            self.architecture, self.weights, self.bias, **{"rest": 0.0, "temperature": problems.TEMPERATURE, **shared}
+        )
+
+
+def prepared(problem: StepProblem, pooling: str, dtype: type[np.floating]) -> Prepared:
+    """The problem's arrays, in copies of their own."""
+    *convolutions, dense = problem.weights
+    weights = np.concatenate([*map(np.ravel, convolutions), dense.transpose(1, 2, 0, 3).ravel()])
+    images = problem.images.reshape(len(problem.images), -1)
+    arrays = weights, np.concatenate(problem.biases), images, problem.targets
+    return Prepared(_architecture(problem.channels, pooling), *(array.astype(dtype) for array in arrays))
+
+
 def _step(
     rule: Rule, problem: StepProblem, pooling: str, dtype: type[np.floating], **shared: Any
 ) -> tuple[Callable[[], Estimate], Architecture]:
     """A function that learns once from the problem's batch: gradient, then weights −= rate · gradient."""
-    architecture = _architecture(problem.channels, pooling)
-    *convolutions, dense = problem.weights
-    weights = np.concatenate([*map(np.ravel, convolutions), dense.transpose(1, 2, 0, 3).ravel()]).astype(dtype)
-    bias = np.concatenate(problem.biases).astype(dtype)
-    images = problem.images.reshape(len(problem.images), -1).astype(dtype)
-    targets, replicas = problem.targets.astype(dtype), np.arange(len(images))
+    made = prepared(problem, pooling, dtype)
+    replicas, rate = np.arange(len(made.images)), dtype(problems.RATE)
 
     def learn() -> Estimate:
-        network = Network(architecture, weights, bias, **{"rest": 0.0, "temperature": problems.TEMPERATURE, **shared})
-        found = estimate(rule, network, images, targets, seed=CHECKED_SEED, replicas=replicas)
-        np.subtract(weights, dtype(problems.RATE) * found.weights, out=weights, casting="same_kind")
-        np.subtract(bias, dtype(problems.RATE) * found.bias, out=bias, casting="same_kind")
+        found = estimate(rule, made.network(**shared), made.images, made.targets, seed=CHECKED_SEED, replicas=replicas)
+        np.subtract(made.weights, rate * found.weights, out=made.weights, casting="same_kind")
+        np.subtract(made.bias, rate * found.bias, out=made.bias, casting="same_kind")
         return found
 
-    return learn, architecture
+    return learn, made.architecture
 
 
 def _learner(

@@ -13,7 +13,7 @@ import msgspec
 
 from dynamics.provenance import provenance, write_json
 
-SECTIONS = ("roofline", "scaling", "memory")
+SECTIONS = ("roofline", "scaling", "memory", "profile")
 
 
 class Record(msgspec.Struct):
@@ -32,6 +32,7 @@ class Record(msgspec.Struct):
     scaling: list[dict[str, Any]] = []
     roofline: dict[str, Any] = {}
     memory: list[dict[str, Any]] = []
+    profile: list[dict[str, Any]] = []
     left_out: dict[str, str] = {}
 
     def put(self, name: str, records: list[dict[str, Any]]) -> None:

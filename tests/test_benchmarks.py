@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import ours, problems, race
+from benchmarks import ours, problems, profile, race
 from benchmarks.__main__ import main
 from benchmarks.contender import MissingPeer
 from benchmarks.memory import KINDS
 from benchmarks.peers import dwave, laborieux, plain_numpy, scellier
-from benchmarks.race import Side, Unequal, Worker, environment
+from benchmarks.race import Setting, Side, Unequal, Worker, environment
 from benchmarks.record import Record, opened
 from benchmarks.roofline import fused_multiply_adds, step_flops
 from benchmarks.rows import ROWS, same_arrays, same_gradients, same_law
@@ -38,7 +38,17 @@ def quick(tmp_path_factory):
 
 
 def check_schema(record):
-    assert {"machine", "blas", "rows", "further", "scaling", "roofline", "memory", "left_out"} <= record.keys()
+    assert {
+        "machine",
+        "blas",
+        "rows",
+        "further",
+        "scaling",
+        "roofline",
+        "memory",
+        "profile",
+        "left_out",
+    } <= record.keys()
     for row in (*record["rows"], *record["further"]):
         assert row.keys() >= KEYS
         assert row["low"] <= row["ratio"] <= row["high"]
@@ -199,6 +209,18 @@ def test_a_record_of_another_machine_is_not_mixed_with(tmp_path):
     path.write_text("{}", encoding="utf-8")
     with pytest.raises(ValueError, match="is not a record of benchmarks"):
         opened(path, quick=False, whole=True)
+
+
+def test_a_profile_names_every_part_and_its_rest_makes_up_the_whole():
+    works = profile.measure(Setting(quick=True))
+    assert [work["unit"] for work in works] == ["image", "image", "sweep"]
+    for work in works:
+        *parts, rest = work["parts"]
+        assert rest["part"] == "rest"
+        assert len({part["part"] for part in parts}) == len(parts) >= 3
+        assert all(part["seconds"] > 0 for part in parts)
+        assert sum(part["seconds"] for part in work["parts"]) == pytest.approx(work["seconds"])
+        assert sum(part["share"] for part in work["parts"]) == pytest.approx(1.0)
 
 
 @pytest.mark.exact

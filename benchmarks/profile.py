@@ -121,7 +121,7 @@ def _step(
         ("probabilities of one phase", timed(probabilities, (field, temperature, bits, out)), FREE),
         ("of two", timed(pair_probabilities, (field, half, temperature, bits, tuple(spare), out, other)), NUDGED),
         ("input's drive", least(lambda: net.constants(images), batch, quick=quick), 1),
-        ("gradient", least(lambda: accumulate_images(images, *rates, net.wiring), batch, quick=quick), 1),
+        ("gradient", least(lambda: accumulate_images(images, rates[0], rates[1], net.wiring), batch, quick=quick), 1),
         ("weights as panels", least(lambda: made.network(**shared).wiring, batch, quick=quick), 1),
     ]  # fmt: skip
     if not stochastic:

@@ -93,9 +93,9 @@ def _two_phases(
     Coupled phases read one stream, hence one noise; warm-started ones have each its own; independent ones a free phase each.
     The input, if coded into spikes, is the same in all of them: it has no slope.
     """
-    statistic, apart, free, noise = "traces", False, None, None
+    statistic, free, noise = "traces", None, None
     if isinstance(rule, Stochastic):
-        statistic, apart = rule.estimator, rule.phases == "independent"
+        statistic = rule.estimator
         other_stream = STREAM_NUDGED if rule.phases == "coupled" else STREAM_OPPOSITE
         free = Spiking(seed, STREAM_FREE, replicas)
         noise = Spiking(seed, STREAM_NUDGED, replicas), Spiking(seed, other_stream, replicas)
@@ -106,7 +106,7 @@ def _two_phases(
     drive, states = network.input(images), network.start(len(targets))
     free_average = network.phase(states, drive, steps=rule.steps_free, window=rule.window, spiking=free)
     other = states
-    if apart and noise is not None:
+    if noise is not None and rule.phases == "independent":
         other = network.start(len(targets))
         network.phase(other, network.input(images), steps=rule.steps_free, window=rule.window, spiking=noise[1])
     pair = network.pair(

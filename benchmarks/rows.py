@@ -19,7 +19,9 @@ from benchmarks.race import Outcome, Setting, Side, Unequal, Worker, race
 Record = dict[str, Any]
 
 OURS, LABORIEUX, SCELLIER = "benchmarks.ours", "benchmarks.peers.laborieux", "benchmarks.peers.scellier"
-NUMPY, TORCH, DWAVE = (f"benchmarks.peers.{name}" for name in ("plain_numpy", "plain_torch", "dwave"))
+NUMPY, TORCH, DWAVE, THRML = (
+    f"benchmarks.peers.{name}" for name in ("plain_numpy", "plain_torch", "dwave", "thrml_jax")
+)
 SMALL, LARGE = (16, 32), (32, 64)
 PHASES = {"free": 30, "nudged": 10}
 TINY = {"channels": (3, 4), "batch": 2}
@@ -217,6 +219,10 @@ def _other_rows() -> list[Row]:
         # the peer has no threads
         rows.append(Row(f"heat-bath-{size}", work, "dwave-samplers", measure, floor, 14.0, single=True))
     measure = _against(NUMPY, "enumeration", {"size": 24}, partial(same_arrays, limit=1e-9), {"size": 14})
+    arguments, tiny = {"size": 100, "chains": 64, "sweeps": 50}, {"size": 8, "chains": 8, "sweeps": 5}
+    measure = _against(THRML, "heat_bath", arguments, same_law, tiny)
+    work = "heat bath, dense couplings, N = 100, 64 chains × 50 sweeps in fixed order"
+    rows.append(Row("thrml-100", work, "thrml, on the CPU", measure, single=True))
     work = "log Z, means, pair correlations, N = 24"
     rows.append(Row("enumeration-24", work, "NumPy matmul by chunks", measure, 150.0, 300.0))
     work = "two threads over one: conv EP step 32→64, average pool, batch 64"

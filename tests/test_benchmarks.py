@@ -11,7 +11,7 @@ from benchmarks import ours, problems, profile, race
 from benchmarks.__main__ import main
 from benchmarks.contender import MissingPeer
 from benchmarks.memory import KINDS
-from benchmarks.peers import dwave, laborieux, plain_numpy, scellier
+from benchmarks.peers import dwave, laborieux, plain_numpy, scellier, thrml_jax
 from benchmarks.race import Setting, Side, Unequal, Worker, environment
 from benchmarks.record import Record, opened
 from benchmarks.roofline import fused_multiply_adds, step_flops
@@ -141,10 +141,13 @@ def test_a_folder_that_is_no_clone_is_refused(module, factory, monkeypatch, tmp_
         getattr(module, factory)(**arguments)
 
 
-def test_a_package_that_is_not_installed_is_named(monkeypatch):
-    monkeypatch.setitem(sys.modules, "dwave", None)
-    with pytest.raises(MissingPeer, match="pip install dwave-samplers"):
-        dwave.heat_bath(4, 2, 3)
+@pytest.mark.parametrize(
+    ("peer", "package", "remedy"), [(dwave, "dwave", "dwave-samplers"), (thrml_jax, "jax", "thrml")]
+)
+def test_a_package_that_is_not_installed_is_named(monkeypatch, peer, package, remedy):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(MissingPeer, match=f"pip install {remedy}"):
+        peer.heat_bath(4, 2, 3)
 
 
 def test_a_worker_that_dies_leaves_its_last_words():

@@ -6,6 +6,9 @@ Two phases that are compared are carried as m = (s₊ + s₋)/2 and d = (s₊ �
 and σ₊ − σ₋ is a product without a difference (`pair_probabilities`): the small d is as exact, relative to itself, as m is. With
 the nudgings β± = β̄ ± δ and the cost's slopes C'± = C̄' ± D' the nudges are β̄ C̄' + δ D' on the mean and δ C̄' + β̄ D' on the
 difference. Max pooling alone is not linear: there the two drives are computed apart.
+
+Where units spike, and what is pooled is averaged, no step computes the drive J s: it is a trace itself, moved by the spikes' rows
+(dynamics.crnn.events), from the drive of the state in which a phase begins. So a phase split in two is the unbroken one to rounding.
 """
 
 from __future__ import annotations

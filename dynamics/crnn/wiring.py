@@ -12,8 +12,9 @@ Blocking: all work is `multiply_add` on panels of two vectors of columns. What r
 runs over the window below, the columns are channels above; a panel of the kernel streams from L2 once for eight places. What
 falls: a row is a place above, the sum runs over its channels, the columns are one row of the window below, to which they are
 added, so that strides and overlaps cost nothing and a panel (channels × 2 vectors, 8 KiB for 64 in float32) stays in L1. The
-gradient: a row is a place in a kernel's row, the sum runs over the places above. The kernels lie in memory panel after panel, in
-the order in which they are read, each panel from a multiple of 64 bytes; widths are filled up with zeros to whole vectors.
+gradient: a row is a place in a kernel's row, the sum runs over the places above. A dense layer is a single row, `add_product`. The
+kernels lie in memory panel after panel, in the order in which they are read, each panel from a multiple of 64 bytes; widths are
+filled up with zeros to whole vectors. Drives are summed in that width, `up` and `down`, and brought into the field by `collect`.
 The plain forms that the tests compare with are those of dynamics.crnn.convolution.
 """
 

@@ -8,7 +8,7 @@ the nudgings β± = β̄ ± δ and the cost's slopes C'± = C̄' ± D' the nudge
 difference. Max pooling alone is not linear: there the two drives are computed apart.
 
 Where units spike, and what is pooled is averaged, no step computes the drive J s: it is a trace itself, moved by the spikes' rows
-(dynamics.crnn.events), from the drive of the state in which a phase begins. So a phase split in two is the unbroken one to rounding.
+(dynamics.crnn.events), from the drive of the state in which a phase begins. A phase split in two is the unbroken one to rounding.
 """
 
 from __future__ import annotations

@@ -179,6 +179,7 @@ def certify(
                 f"{run} was trained on streams, which have no fixed point to certify: name a run on static images"
             )
         network.require_multilinear()
+        network.require_logistic()
         chosen = found.data.validation.batch(slice(0, images))
         if len(chosen) < images:
             return _refuse(f"--images must be at most the {len(chosen)} validation images, got {images}")

@@ -98,10 +98,17 @@ def _learner(
     return Contender(learn, outcome, LIBRARY)
 
 
-def ep_step(channels: Sequence[int], pooling: str, batch: int, free: int, nudged: int) -> Contender:
+def ep_step(
+    channels: Sequence[int], pooling: str, batch: int, free: int, nudged: int, activation: str = "logistic"
+) -> Contender:
     """A step of deterministic symmetric EP: free phase, two nudged ones, gradient, update."""
     rule = Deterministic(nudging=problems.NUDGING, steps_free=free, steps_nudged=nudged, window=1)
-    return _learner(rule, channels, pooling, batch, threshold=problems.THRESHOLD, leak=1.0)
+    hard = activation == "hard_sigmoid"
+    temperature = problems.HARD_TEMPERATURE if hard else problems.TEMPERATURE
+    threshold = problems.HARD_THRESHOLD if hard else problems.THRESHOLD
+    return _learner(
+        rule, channels, pooling, batch, temperature=temperature, threshold=threshold, leak=1.0, activation=activation
+    )
 
 
 def bptt_step(channels: Sequence[int], batch: int, free: int) -> Contender:

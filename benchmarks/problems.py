@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 SIDE, KERNEL, CLASSES = 28, 5, 10
 # σ((h − ½)/¼), the sigmoid of both peers
 TEMPERATURE, THRESHOLD = 0.25, 0.5
+# clip(h, 0, 1), the hard sigmoid that Laborieux publishes for max pooling
+HARD_TEMPERATURE, HARD_THRESHOLD = 1.0, 0.0
 NUDGING, RATE = 0.4, 0.01
 # of the spiking net: ε, and θ for each layer, where about a tenth of its conv units fires in a step
 LEAK, SPIKING_THRESHOLDS = 0.5, (0.78, 0.6, 0.5)

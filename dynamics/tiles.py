@@ -1,6 +1,7 @@
 """The inner loop of every convolution: a few rows of a matrix product, summed in registers.
 
-Main results: multiply_add, multiply_add_plain, add_product, add_product_plain, padded_width, aligned, LINE, MOST_ROWS.
+Main results: multiply_add, multiply_add_plain, multiply_each, multiply_each_plain, add_product, add_product_plain, padded_width,
+aligned, LINE, MOST_ROWS.
 
 A tile is up to eight rows (places of the image, or rows of a kernel) by two vectors of 64 bytes (32 channels in float32): 16
 sums that stay in registers over the whole sum, so that each vector read serves eight rows and each number read serves 32
@@ -69,12 +70,25 @@ def multiply_add_plain(
                 out[to : to + width] += a[origin + i * a_outer + k * a_inner] * b[start : start + width]
 
 
+@kernel()
+def multiply_each_plain(
+    batch, out, out_start, out_places, out_step, out_batch, a, a_start, a_places, a_step, a_batch, count, b, b_start, b_batch,
+    width, inner,
+):  # fmt: skip
+    """What `multiply_each` computes, product by product."""
+    for n in range(batch):
+        multiply_add_plain(
+            out, out_start + n * out_batch, out_places, out_step, a, a_start + n * a_batch, a_places, a_step, count, b,
+            b_start + n * b_batch, width, 1, 0, 0, inner, 1, width,
+        )  # fmt: skip
+
+
 @intrinsic
 def _tile(
-    typing, rows, vectors, out, out_start, out_places, out_step, a, a_start, a_places, a_step, first, last, b, b_start,
-    outer, a_outer, b_outer, inner, a_inner, b_inner,
+    typing, rows, vectors, batch, out_batch, a_batch, b_batch, out, out_start, out_places, out_step, a, a_start, a_places, a_step,
+    first, last, b, b_start, outer, a_outer, b_outer, inner, a_inner, b_inner,
 ):  # fmt: skip
-    """`multiply_add` for rows first … min(first + rows − 1, last), and `vectors` vectors of columns."""
+    """`multiply_add` for rows first … min(first + rows − 1, last), and `vectors` vectors, for each of a batch."""
     arrays = (out, out_places, a, a_places, b)
     if any(not isinstance(array, types.Array) or array.layout != "C" for array in arrays):
         raise TypingError(f"tiles need contiguous arrays, got {arrays}: pass numpy.ascontiguousarray of them")
@@ -82,13 +96,13 @@ def _tile(
         raise TypingError(f"tiles need one dtype, got {out.dtype}, {a.dtype} and {b.dtype}")
     whole = types.int64
     signature = types.void(
-        whole, whole, out, whole, out_places, whole, a, whole, a_places, whole, whole, whole, b, whole, whole, whole, whole,
-        whole, whole, whole,
+        whole, whole, whole, whole, whole, whole, out, whole, out_places, whole, a, whole, a_places, whole, whole, whole, b, whole,
+        whole, whole, whole, whole, whole, whole,
     )  # fmt: skip
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         """One piece of code for each number of rows and of vectors, and a jump to the one asked for."""
-        pointers = {n: make_array(signature.args[n])(context, builder, arguments[n]).data for n in (2, 4, 6, 8, 12)}
+        pointers = {n: make_array(signature.args[n])(context, builder, arguments[n]).data for n in (6, 8, 10, 12, 16)}
         given = [pointers.get(n, argument) for n, argument in enumerate(arguments)]
         end = builder.append_basic_block("tile.end")
         case = builder.add(builder.mul(given[0], ir.IntType(64)(MOST_VECTORS)), given[1])
@@ -98,7 +112,11 @@ def _tile(
                 block = builder.append_basic_block(f"tile.{rows}.{vectors}")
                 jump.add_case(ir.IntType(64)(rows * MOST_VECTORS + vectors), block)
                 builder.position_at_end(block)
-                _emit(builder, context.get_value_type(out.dtype), out.dtype.bitwidth // 8, rows, vectors, *given[2:])
+                with cgutils.for_range(builder, given[2], intp=ir.IntType(64)) as n:
+                    moved = list(given[6:])
+                    for place, step in zip((1, 5, 11), given[3:6], strict=True):
+                        moved[place] = builder.add(moved[place], builder.mul(n.index, step))
+                    _emit(builder, context.get_value_type(out.dtype), out.dtype.bitwidth // 8, rows, vectors, *moved)
                 builder.branch(end)
         builder.position_at_end(end)
         return context.get_dummy_value()
@@ -259,10 +277,26 @@ def _multiply_add(
     rows, vectors = (count + tiles - 1) // tiles, width * out.itemsize // LINE
     for first in range(0, count, rows):
         _tile(
-            rows, vectors, out, out_start, out_places, out_step, a, a_start, a_places, a_step, first, count - 1, b, b_start,
-            outer, a_outer, b_outer, inner, a_inner, b_inner,
+            rows, vectors, 1, 0, 0, 0, out, out_start, out_places, out_step, a, a_start, a_places, a_step, first, count - 1, b,
+            b_start, outer, a_outer, b_outer, inner, a_inner, b_inner,
+        )  # fmt: skip
+
+
+@kernel()
+def _multiply_each(
+    batch, out, out_start, out_places, out_step, out_batch, a, a_start, a_places, a_step, a_batch, count, b, b_start, b_batch,
+    width, inner,
+):  # fmt: skip
+    """`multiply_add` of Σ_{k<inner} a[a_m + k] · b[b_start + k·width + n] for each of a batch of matrices, out_batch, … apart."""
+    tiles = (count + MOST_ROWS - 1) // MOST_ROWS
+    rows, vectors = (count + tiles - 1) // tiles, width * out.itemsize // LINE
+    for first in range(0, count, rows):
+        _tile(
+            rows, vectors, batch, out_batch, a_batch, b_batch, out, out_start, out_places, out_step, a, a_start, a_places, a_step,
+            first, count - 1, b, b_start, 1, 0, 0, inner, 1, width,
         )  # fmt: skip
 
 
 multiply_add = multiply_add_plain if config.DISABLE_JIT else _multiply_add
 add_product = add_product_plain if config.DISABLE_JIT else _add_product
+multiply_each = multiply_each_plain if config.DISABLE_JIT else _multiply_each

@@ -37,11 +37,14 @@ def _load() -> tuple[Any, Any]:
 class _Network:
     """The peer's P_CNN with the problem's weights, its criterion and optimiser, and the batch."""
 
-    def __init__(self, torch: Any, peer: Any, problem: StepProblem, pooling: str, dtype: Any) -> None:
+    def __init__(
+        self, torch: Any, peer: Any, problem: StepProblem, pooling: str, activation: str, dtype: Any
+    ) -> None:  # fmt: skip
         paddings, strides = [0, 0], [1, 1]
         self.model = peer.P_CNN(
             problems.SIDE, [1, *problem.channels], [problems.KERNEL] * 2, strides, [problems.CLASSES],
-            peer.make_pools({"average": "aa", "max": "mm"}[pooling]), paddings, activation=peer.my_sigmoid,
+            peer.make_pools({"average": "aa", "max": "mm"}[pooling]), paddings,
+            activation={"logistic": peer.my_sigmoid, "hard_sigmoid": peer.hard_sigmoid}[activation],
         )  # fmt: skip
         *convolutions, dense = problem.weights
         matrices = (*convolutions, dense.reshape(-1, problems.CLASSES).T)
@@ -79,16 +82,18 @@ class _Network:
         self.optimiser.step()
 
 
-def _learner(channels: Sequence[int], pooling: str, batch: int, learn: Callable[[_Network], None]) -> Contender:
+def _learner(
+    channels: Sequence[int], pooling: str, activation: str, batch: int, learn: Callable[[_Network], None]
+) -> Contender:
     torch, peer = _load()
-    network = _Network(torch, peer, step_problem(channels, batch, 0), pooling, torch.float32)
+    network = _Network(torch, peer, step_problem(channels, batch, 0), pooling, activation, torch.float32)
 
     def outcome(seed: int) -> Mapping[str, np.ndarray]:
         arrays: dict[str, np.ndarray] = {}
         for dtype in (torch.float32, torch.float64):
             # the peer writes 1/(1 + exp) and ones in torch's default type
             torch.set_default_dtype(dtype)
-            twin = _Network(torch, peer, step_problem(channels, COMPARED, seed), pooling, dtype)
+            twin = _Network(torch, peer, step_problem(channels, COMPARED, seed), pooling, activation, dtype)
             learn(twin)
             gradients = [layer.weight.grad for layer in twin.model.synapses]
             arrays |= flat_gradients(gradients, [layer.bias.grad for layer in twin.model.synapses], channels)
@@ -98,11 +103,13 @@ def _learner(channels: Sequence[int], pooling: str, batch: int, learn: Callable[
     return Contender(lambda: learn(network), outcome, f"torch {torch.__version__}")
 
 
-def ep_step(channels: Sequence[int], pooling: str, batch: int, free: int, nudged: int) -> Contender:
-    """A step of symmetric EP ("thirdphase"), average or max pool, my_sigmoid."""
-    return _learner(channels, pooling, batch, lambda network: network.learn_by_ep(free, nudged))
+def ep_step(
+    channels: Sequence[int], pooling: str, batch: int, free: int, nudged: int, activation: str = "logistic"
+) -> Contender:
+    """A step of symmetric EP ("thirdphase"), average or max pool, my_sigmoid or hard_sigmoid."""
+    return _learner(channels, pooling, activation, batch, lambda network: network.learn_by_ep(free, nudged))
 
 
 def bptt_step(channels: Sequence[int], batch: int, free: int) -> Contender:
     """A step of backpropagation through all `free` steps, average pool."""
-    return _learner(channels, "average", batch, lambda network: network.learn_by_bptt(free))
+    return _learner(channels, "average", "logistic", batch, lambda network: network.learn_by_bptt(free))

@@ -51,7 +51,7 @@ def unroll(
             inputs[step] = trace
             input_drive(trace, wiring, scratch, field)
         drive(states[step], wiring, scratch, field)
-        fire(field, temperature, spiking, seed, stream, step, replica, bits, noise, chances, pulses)
+        fire(field, temperature, False, spiking, seed, stream, step, replica, bits, noise, chances, pulses)
         states[step + 1] = states[step]
         follow(states[step + 1], pulses, leak)
 
@@ -132,9 +132,11 @@ def backpropagate(
     start: (B, units); from a relaxed state it is BPTT truncated to the last `steps` uses of the weights.
 
     spiking: the noise of a path of leaky spikes, whose slopes are taken to be straight through; None for the deterministic
-    relaxation, where the gradient is exact. Memory 8 blocks of `steps` states. Raises ValueError for max pooling.
+    relaxation, where the gradient is exact. Memory 8 blocks of `steps` states. Raises ValueError for max pooling and
+    for hard sigmoids.
     """
     network.require_multilinear()
+    network.require_logistic()
     count, dtype = len(targets), network.dtype
     driven = network.input(images)
     clamped = np.zeros((count, network.architecture.inputs), dtype) if isinstance(images, Frames) else images

@@ -73,6 +73,7 @@ class NetworkTable(Table, frozen=True):
 
     readout: "squared-error" nudges the last layer, "cross-entropy" puts a softmax of one more matrix outside the dynamics.
     scales: each array of weights starts uniform on ±scale/√(fan in), the readout's last. rest: every trace starts there.
+    activation: σ((h − θ)/T), or for deterministic EP clip((h − θ)/T, 0, 1); not recorded where it is left out, and logistic then.
     """
 
     layers: Annotated[tuple[ConvTable | DenseTable, ...], Meta(min_length=1)]
@@ -83,6 +84,7 @@ class NetworkTable(Table, frozen=True):
     scales: tuple[Positive, ...]
     rest: Annotated[float, Meta(ge=0, le=1)] = 0.5
     dtype: Literal["float32", "float64"] = "float64"
+    activation: Literal["logistic", "hard_sigmoid"] | msgspec.UnsetType = msgspec.UNSET
 
 
 class InputTable(Table, frozen=True):
@@ -341,6 +343,11 @@ def _check_together(experiment: Experiment) -> None:
     for path, window, steps in windows:
         if window > steps:
             raise ValueError(f"{path} must not exceed its phase of {steps} steps, got {window}")
+    if network.activation == "hard_sigmoid" and not isinstance(rule, Deterministic | Continual):
+        raise ValueError(
+            "network.activation 'hard_sigmoid' needs deterministic EP: use rule.kind = 'deterministic' or 'continual', or "
+            f"network.activation = 'logistic', got rule {type(rule).__name__}"
+        )
     _check_input(experiment)
     if len(set(experiment.seeds)) != len(experiment.seeds):
         raise ValueError(f"seeds must be distinct, got {list(experiment.seeds)}")

@@ -1,7 +1,6 @@
 """How all units of an image fire in one step: probabilities, random words and spikes, as loops that become vectors.
 
-Main results: decays, probabilities, pair_probabilities, spikes, pair_spikes, fire, fire_pair,
-follow.
+Main results: decays, probabilities, pair_probabilities, clipped, pair_clipped, spikes, pair_spikes, fire, fire_pair, follow.
 
 Nothing in them depends on another unit, so LLVM runs 16 units at once. In float32 the exponential is a polynomial: p is within
 2e-7 of itself at the rounded h/T ≥ −87, and below that stays at 1.6e-38; in float64 it is firing_probability, unit by unit. The
@@ -111,6 +110,34 @@ def pair_probabilities(field, half, temperature, bits, spare, chances, half_chan
 
 
 @kernel()
+def clipped(field, temperature, chances):
+    """chances (units,) = clip(h/T, 0, 1), the hard sigmoid, for field and temperature (units,) of one dtype."""
+    zero, one = field.dtype.type(0.0), field.dtype.type(1.0)
+    for unit in range(field.shape[0]):
+        chances[unit] = min(max(field[unit] / temperature[unit], zero), one)
+
+
+@kernel()
+def pair_clipped(field, half, temperature, chances, half_chances):
+    """Mean and half difference of p± = clip((h ± d)/T, 0, 1), all (units,), to rounding relative to themselves.
+
+    With a = h + |d| and b = h − |d|, T(p₊ − p₋) = ±2|d| where 0 ≤ b and a ≤ T, clip(a, 0, T) where b < 0, else T − b, of which
+    one of T − h and h − |d| is exact.
+    """
+    zero, two = field.dtype.type(0.0), field.dtype.type(2.0)
+    for unit in range(field.shape[0]):
+        gap, top = abs(half[unit]), temperature[unit]
+        upper, lower = min(max(field[unit] + gap, zero), top), min(max(field[unit] - gap, zero), top)
+        chances[unit] = (upper + lower) / (two * top)
+    for unit in range(field.shape[0]):
+        h, gap, top = field[unit], abs(half[unit]), temperature[unit]
+        beyond = max((top - h) + gap if h <= two * top else top - (h - gap), zero)
+        inside = two * gap if gap <= top - h else beyond
+        apart = (inside if gap <= h else min(max(h + gap, zero), top)) / (two * top)
+        half_chances[unit] = apart if half[unit] >= zero else -apart
+
+
+@kernel()
 def spikes(drawn, chances, pulses):
     """pulses (units,) = 1 where the unit's uniform is below its chance, else 0."""
     for unit in range(chances.shape[0]):
@@ -128,12 +155,15 @@ def pair_spikes(drawn, other_drawn, chances, half_chances, pulses, half_pulses):
 
 
 @kernel()
-def fire(field, temperature, spiking, seed, stream, step, replica, bits, noise, chances, pulses):
+def fire(field, temperature, hard, spiking, seed, stream, step, replica, bits, noise, chances, pulses):
     """A step of one phase, all (units,): chances = σ(h/T), pulses = spikes with these chances, or the chances where not spiking.
 
-    noise (4·groups,) uint32 and bits (units,) int32 are working memory.
+    hard: clip(h/T, 0, 1) in place of σ. noise (4·groups,) uint32 and bits (units,) int32 are working memory.
     """
-    probabilities(field, temperature, bits, chances)
+    if hard:
+        clipped(field, temperature, chances)
+    else:
+        probabilities(field, temperature, bits, chances)
     if spiking:
         random_words(seed, stream, step, replica, noise)
         spikes(noise, chances, pulses)
@@ -143,11 +173,14 @@ def fire(field, temperature, spiking, seed, stream, step, replica, bits, noise, 
 
 @kernel()
 def fire_pair(
-    field, half_field, temperature, spiking, seed, stream, other_stream, step, replica, bits, spare, noise, other_noise, chances,
-    half_chances, pulses, half_pulses,
+    field, half_field, temperature, hard, spiking, seed, stream, other_stream, step, replica, bits, spare, noise, other_noise,
+    chances, half_chances, pulses, half_pulses,
 ):  # fmt: skip
     """`fire` of two phases as their mean and half difference; equal streams give both the same noise."""
-    pair_probabilities(field, half_field, temperature, bits, spare, chances, half_chances)
+    if hard:
+        pair_clipped(field, half_field, temperature, chances, half_chances)
+    else:
+        pair_probabilities(field, half_field, temperature, bits, spare, chances, half_chances)
     if spiking:
         random_words(seed, stream, step, replica, noise)
         if stream == other_stream:

@@ -3,15 +3,16 @@
 Main results: Network, Spiking, Frames, Drive, Pair, STREAM_INFERENCE.
 
 A phase repeats, for each image on its own, p = σ((h(s) − θ − β∂C/∂s)/T), s ← (1−ε)s + ε z with z ~ Bern(p) (leaky spikes)
-or z = p (deterministic EP). Noise is a pure function of (seed, stream; step, unit, replica), so images may run on any
-number of threads. Statistics are summed as a phase runs: its memory does not depend on its steps.
+or z = p (deterministic EP, which also takes clip(·, 0, 1) in place of σ). Noise is a pure function of (seed, stream; step, unit,
+replica), so images may run on any number of threads. Statistics are summed as a phase runs: its memory does not depend on its
+steps.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,7 +87,8 @@ class Network:
     """Weights (architecture.weights,) and bias (architecture.biases,) of a network, with what its layers share.
 
     temperature and threshold, in the unit of the weights, and leak ε ∈ (0, 1]: numbers, or one a free layer. The threshold is
-    fixed, never learned. rest: where every unit's trace starts. States have the dtype of the weights.
+    fixed, never learned. rest: where every unit's trace starts. States have the dtype of the weights. activation "hard_sigmoid"
+    is clip((h − θ)/T, 0, 1) in place of σ((h − θ)/T), for deterministic EP alone.
     """
 
     architecture: Architecture
@@ -96,6 +98,7 @@ class Network:
     threshold: float | tuple[float, ...]
     leak: float | tuple[float, ...]
     rest: float = 0.5
+    activation: Literal["logistic", "hard_sigmoid"] = "logistic"
 
     @property
     def dtype(self) -> np.dtype[np.floating]:
@@ -130,6 +133,10 @@ class Network:
     @cached_property
     def _units(self) -> tuple[Array, Array]:
         return self.per_unit(self.temperature), self.per_unit(self.leak)
+
+    @property
+    def _hard(self) -> bool:
+        return self.activation == "hard_sigmoid"
 
     def start(self, count: int) -> Array:
         """The state at rest of `count` images, (count, units)."""
@@ -179,8 +186,10 @@ class Network:
         drive: an input, whose traces it moves too, or constants (B, units). first: the number of the first step, for noise
         and frames that go on where another phase ended. spiking None replaces each spike by its probability. targets (B,
         outputs) are read only where nudging, one number or one an image, is not 0. average_of: "traces", "spikes" or
-        "probabilities".
+        "probabilities". ValueError for spikes of hard sigmoids.
         """
+        if spiking is not None:
+            self.require_logistic()
         if not isinstance(drive, Drive):
             drive = self._static(drive)
         averages, dtype, frames = np.empty_like(states), self.dtype, drive.frames
@@ -190,7 +199,7 @@ class Network:
         relax_images(
             states, drive.traces, drive.constants, frames.frames, aims, nudgings, first, steps, window, self.wiring,
             self._tables(spikes), *self.readout, *self._units, frames.hold, dtype.type(frames.leak), frames.coded and spikes,
-            spikes, STATISTICS.index(average_of), noise.seed, noise.stream, noise.replicas, averages, drive.averages,
+            self._hard, spikes, STATISTICS.index(average_of), noise.seed, noise.stream, noise.replicas, averages, drive.averages,
         )  # fmt: skip
         return averages
 
@@ -211,6 +220,8 @@ class Network:
 
         spiking: the noise of each, of one seed and the same images; equal noise couples them. Otherwise as `phase`.
         """
+        if spiking is not None:
+            self.require_logistic()
         upper, lower = starts
         mean, half, dtype, frames = (upper + lower) / 2, (upper - lower) / 2, self.dtype, drive.frames
         averages, half_averages, spikes = np.empty_like(mean), np.empty_like(mean), spiking is not None
@@ -219,16 +230,18 @@ class Network:
         relax_pairs(
             mean, half, drive.traces, drive.constants, frames.frames, targets.astype(dtype), nudging, half_nudging, first, steps,
             window, self.wiring, self._tables(spikes), *self.readout, *self._units, frames.hold, dtype.type(frames.leak),
-            frames.coded and spikes, spikes, STATISTICS.index(average_of), noise[0].seed, noise[0].stream, noise[1].stream,
-            noise[0].replicas, averages, half_averages, drive.averages,
+            frames.coded and spikes, self._hard, spikes, STATISTICS.index(average_of), noise[0].seed, noise[0].stream,
+            noise[1].stream, noise[0].replicas, averages, half_averages, drive.averages,
         )  # fmt: skip
         return Pair(averages, half_averages, half_nudging)
 
     def settle(self, constants: Array, *, tolerance: float, max_steps: int) -> tuple[Array, FloatArray]:
         """The free fixed points m = σ((h(m) − θ)/T) reached from rest, (B, units), and their max|residual| ≤ tolerance, (B,).
 
-        Raises ConvergenceError with the residual and a remedy when an image needs more than max_steps.
+        Raises ConvergenceError with the residual and a remedy when an image needs more than max_steps, ValueError for hard
+        sigmoids.
         """
+        self.require_logistic()
         states, residuals = self.start(len(constants)), np.empty(len(constants))
         settle_images(states, constants, self.wiring, *self._units, tolerance, max_steps, residuals)
         if not residuals.max() <= tolerance:
@@ -262,12 +275,21 @@ class Network:
                 "max pooling is outside the theory: the network has no couplings; use pooling='average' for this"
             )
 
+    def require_logistic(self) -> None:
+        """ValueError where the hard sigmoid leaves the theory, which is one of firing probabilities σ(h/T)."""
+        if self._hard:
+            raise ValueError(
+                "the hard sigmoid is for deterministic EP alone: use activation='logistic' for spikes, fixed points, BPTT, "
+                "the certificate and Models"
+            )
+
     def onsager_field(self, means: Array) -> Array:
         """½(1 − 2m) ∘ (J∘J)v/T, what Onsager adds to the field of the free units with means m: both (B, units).
 
         Layer by layer with the squared weights of the field's own synapses, those of pooling included, each reading
         v = m(1 − m) of the unit it comes from; clamped inputs have none. Equal to the Model's of as_model (thm:C7b).
         """
+        self.require_logistic()
         self.require_multilinear()
         spread = np.zeros_like(means)
         drive_images(
@@ -291,9 +313,10 @@ class Network:
     def as_model(self, image: Array) -> Model:
         """The free units as a Model, one clamped image (inputs,) and the threshold folded into its bias.
 
-        ValueError for more than 400 units, for max pooling, and for layers of different temperatures, whose stationary
-        law has no energy.
+        ValueError for more than 400 units, for max pooling, for hard sigmoids, and for layers of different temperatures, whose
+        stationary law has no energy.
         """
+        self.require_logistic()
         temperatures = set(self._units[0].tolist())
         if len(temperatures) > 1:
             raise ValueError(f"a Model has one temperature, got {_shown(self.temperature)}: give all layers the same")

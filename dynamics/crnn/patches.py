@@ -2,8 +2,9 @@
 
 Main results: sandwich.
 
-Sixteen vectors of 64 bytes are read, combined along both sides by additions and subtractions alone, and written: two accesses to
-memory a vector, where sums row by row would take ten. Written as LLVM vectors; uncompiled, the plain loop runs instead.
+All vectors of 64 bytes of a patch are read, combined along both sides, and written: two accesses to memory a vector, where sums
+row by row would take ten. Factors of ±1 are additions and subtractions. Written as LLVM vectors; uncompiled, the plain loop runs
+instead.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core import config
+from numba.core import cgutils, config
 from numba.core.errors import TypingError
 from numba.extending import intrinsic as _intrinsic
 from numba.np.arrayobj import make_array
@@ -26,8 +27,8 @@ from dynamics.tiles import LINE
 intrinsic: Any = _intrinsic
 
 
-def sandwich(matrix: NDArray[np.integer], add: bool) -> tuple[Any, Any]:
-    """(fast, plain): out = M X Mᵀ, or added to what is there, for a patch X of vectors and a constant matrix of 0 and ±1.
+def sandwich(matrix: NDArray[np.floating], add: bool) -> tuple[Any, Any]:
+    """(fast, plain): out = M X Mᵀ, or added to what is there, for a patch X of vectors and a constant matrix.
 
     X[a, b] is the LINE bytes at values[first + a · row + b · column], out[i, j] those at out[to + i · out_row + j · out_column].
     """
@@ -64,13 +65,21 @@ def sandwich(matrix: NDArray[np.integer], add: bool) -> tuple[Any, Any]:
                 offset = builder.add(builder.mul(row, integer(i)), builder.mul(column, integer(j)))
                 return builder.bitcast(builder.gep(base, [builder.add(origin, offset)]), vector.as_pointer())
 
+            fused = cgutils.get_or_insert_function(
+                builder.module, ir.FunctionType(vector, [vector] * 3), f"llvm.fmuladd.v{vector.count}f{8 * size}"
+            )
+
             def summed(weights: Any, vectors: list[Any]) -> Any:
                 total = None
                 for weight, term in zip(weights.tolist(), vectors, strict=True):
-                    if weight and total is None:
-                        total = term if weight > 0 else builder.fsub(ir.Constant(vector, [0.0] * vector.count), term)
-                    elif weight:
+                    if total is None and weight:
+                        total = (
+                            term if weight == 1 else builder.fmul(ir.Constant(vector, [weight] * vector.count), term)
+                        )
+                    elif abs(weight) == 1:
                         total = builder.fadd(total, term) if weight > 0 else builder.fsub(total, term)
+                    elif weight:
+                        total = builder.call(fused, [ir.Constant(vector, [weight] * vector.count), term, total])
                 return total
 
             origin, *apart = arguments[5:]

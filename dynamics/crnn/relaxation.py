@@ -5,7 +5,7 @@ Main results: relax_images, relax_pairs, settle_images, drive_images, input_driv
 Two phases that are compared are carried as m = (s₊ + s₋)/2 and d = (s₊ − s₋)/2. The drive is linear, so that h(s±) = h(m) ± J d,
 and σ₊ − σ₋ is a product without a difference (`pair_probabilities`): the small d is as exact, relative to itself, as m is. With
 the nudgings β± = β̄ ± δ and the cost's slopes C'± = C̄' ± D' the nudges are β̄ C̄' + δ D' on the mean and δ C̄' + β̄ D' on the
-difference. Max pooling alone is not linear: there the two drives are computed apart.
+difference. Max pooling alone is not linear: there the largest drives of the two phases are found apart.
 
 Where units spike, and what is pooled is averaged, no step computes the drive J s: it is a trace itself, moved by the spikes' rows
 (dynamics.crnn.events), from the drive of the state in which a phase begins. A phase split in two is the unbroken one to rounding.
@@ -19,7 +19,17 @@ from numba import prange
 from dynamics.crnn.events import add_spikes, follow_pair, follow_spikes, lists_for
 from dynamics.crnn.fire import fire, fire_pair, follow, probabilities
 from dynamics.crnn.readout import cost_slope
-from dynamics.crnn.wiring import add_drives, add_input, collect, drive, input_drive, narrow, risen_size, scratch_for
+from dynamics.crnn.wiring import (
+    add_drives,
+    add_input,
+    collect,
+    drive,
+    input_drive,
+    narrow,
+    pair_drive,
+    risen_size,
+    scratch_for,
+)
 from dynamics.kernel import kernel
 from dynamics.philox import uniforms
 
@@ -72,7 +82,7 @@ def drive_input(trace, seen, fresh, coded, leak, wiring, tables, lists, scratch,
 @kernel()
 def relax(
     state, trace, constant, frames, target, nudging, first, steps, window, wiring, tables, readout, readout_bias, temperature, leak,
-    hold, input_leak, coded, spiking, statistic, seed, stream, replica, average, input_average,
+    hold, input_leak, coded, hard, spiking, statistic, seed, stream, replica, average, input_average,
 ):  # fmt: skip
     """Run one phase of one image in place; average (units,) of traces, spikes or p_t (0, 1, 2) over the last `window` steps.
 
@@ -117,7 +127,7 @@ def relax(
             cost_slope(state[last:], readout, readout_bias, target, error, slope)
             for unit in range(units - last):
                 field[last + unit] -= nudging * slope[unit]
-        fire(field, temperature, spiking, seed, stream, step, replica, bits, noise, chances, pulses)
+        fire(field, temperature, hard, spiking, seed, stream, step, replica, bits, noise, chances, pulses)
         follow(state, pulses, leak)
         if traced and step + 1 < first + steps:
             follow_spikes(pulses, leak, wiring, tables, lists, up, down)
@@ -131,31 +141,15 @@ def relax(
 @kernel(parallel=True)
 def relax_images(
     states, traces, constants, frames, targets, nudgings, first, steps, window, wiring, tables, readout, readout_bias,
-    temperature, leak, hold, input_leak, coded, spiking, statistic, seed, stream, replicas, averages, input_averages,
+    temperature, leak, hold, input_leak, coded, hard, spiking, statistic, seed, stream, replicas, averages, input_averages,
 ):  # fmt: skip
     """`relax` for every image of a batch (B, …), in place."""
     for image in prange(states.shape[0]):
         relax(
             states[image], traces[image], constants[image], frames[image], targets[image], nudgings[image], first, steps, window,
-            wiring, tables, readout, readout_bias, temperature, leak, hold, input_leak, coded, spiking, statistic, seed, stream,
-            replicas[image], averages[image], input_averages[image],
+            wiring, tables, readout, readout_bias, temperature, leak, hold, input_leak, coded, hard, spiking, statistic, seed,
+            stream, replicas[image], averages[image], input_averages[image],
         )  # fmt: skip
-
-
-@kernel()
-def pair_drive(mean, half, wiring, scratch, field, half_field):
-    """field += (h(m + d) + h(m − d))/2 and half_field += (h(m + d) − h(m − d))/2, all (units,), h as `drive` has it."""
-    if not wiring.routes:
-        drive(mean, wiring, scratch, field)
-        drive(half, wiring, scratch, half_field)
-        return
-    upper, lower = np.zeros_like(field), np.zeros_like(field)
-    drive(mean + half, wiring, scratch, upper)
-    drive(mean - half, wiring, scratch, lower)
-    two = field.dtype.type(2.0)
-    for unit in range(field.shape[0]):
-        field[unit] += (upper[unit] + lower[unit]) / two
-        half_field[unit] += (upper[unit] - lower[unit]) / two
 
 
 @kernel()
@@ -175,8 +169,8 @@ def pair_cost_slope(mean, half, weights, bias, target, error, slope, half_slope)
 @kernel()
 def relax_pair(
     mean, half, trace, constant, frames, target, nudging, half_nudging, first, steps, window, wiring, tables, readout,
-    readout_bias, temperature, leak, hold, input_leak, coded, spiking, statistic, seed, stream, other_stream, replica, average,
-    half_average, input_average,
+    readout_bias, temperature, leak, hold, input_leak, coded, hard, spiking, statistic, seed, stream, other_stream, replica,
+    average, half_average, input_average,
 ):  # fmt: skip
     """`relax` of two phases, s± = mean ± half, in place; averages of their mean and half difference, both (units,).
 
@@ -230,8 +224,8 @@ def relax_pair(
             field[last + unit] -= nudging * slope[unit] + half_nudging * half_slope[unit]
             half_field[last + unit] -= half_nudging * slope[unit] + nudging * half_slope[unit]
         fire_pair(
-            field, half_field, temperature, spiking, seed, stream, other_stream, step, replica, bits, spare, noise, other_noise,
-            chances, half_chances, pulses, half_pulses,
+            field, half_field, temperature, hard, spiking, seed, stream, other_stream, step, replica, bits, spare, noise,
+            other_noise, chances, half_chances, pulses, half_pulses,
         )  # fmt: skip
         follow(mean, pulses, leak)
         follow(half, half_pulses, leak)
@@ -248,15 +242,15 @@ def relax_pair(
 @kernel(parallel=True)
 def relax_pairs(
     means, halves, traces, constants, frames, targets, nudgings, half_nudgings, first, steps, window, wiring, tables,
-    readout, readout_bias, temperature, leak, hold, input_leak, coded, spiking, statistic, seed, stream, other_stream, replicas,
-    averages, half_averages, input_averages,
+    readout, readout_bias, temperature, leak, hold, input_leak, coded, hard, spiking, statistic, seed, stream, other_stream,
+    replicas, averages, half_averages, input_averages,
 ):  # fmt: skip
     """`relax_pair` for every image of a batch (B, …), in place."""
     for image in prange(means.shape[0]):
         relax_pair(
             means[image], halves[image], traces[image], constants[image], frames[image], targets[image], nudgings[image],
             half_nudgings[image], first, steps, window, wiring, tables, readout, readout_bias, temperature, leak, hold, input_leak,
-            coded, spiking, statistic, seed, stream, other_stream, replicas[image], averages[image], half_averages[image],
+            coded, hard, spiking, statistic, seed, stream, other_stream, replicas[image], averages[image], half_averages[image],
             input_averages[image],
         )  # fmt: skip
 

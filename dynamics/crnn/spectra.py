@@ -64,10 +64,11 @@ class Bracket:
 
 
 class Drives:
-    """J x, |J| x and (J∘J) x of a network's free units, x (units,) or (B, units); ValueError for max pooling."""
+    """J x, |J| x and (J∘J) x of a network's free units, x (units,) or (B, units); ValueError for max pooling or hard sigmoids."""
 
     def __init__(self, network: Network) -> None:
         network.require_multilinear()
+        network.require_logistic()
         self.network = replace(
             network, weights=network.weights.astype(np.float64), bias=network.bias.astype(np.float64)
         )

@@ -128,8 +128,9 @@ class Run:
         """The network with a state's weights and bias."""
         shared = self.experiment.network
         return Network(
-            self.architecture, state.weights, state.bias, shared.temperature, shared.threshold, shared.leak, shared.rest
-        )
+            self.architecture, state.weights, state.bias, shared.temperature, shared.threshold, shared.leak, shared.rest,
+            shared.activation or "logistic",
+        )  # fmt: skip
 
     def images(self, images: Images, chosen: NDArray[np.integer]) -> Array | Frames:
         """The chosen images as the network takes them in."""

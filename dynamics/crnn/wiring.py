@@ -28,8 +28,9 @@ import numpy as np
 from numba import prange
 from numpy.typing import DTypeLike, NDArray
 
-from dynamics.crnn import winograd
+from dynamics.crnn import routes, winograd
 from dynamics.crnn.architecture import Architecture, Conv, Dense
+from dynamics.crnn.routes import route, route_pair, spread, spread_pair
 from dynamics.crnn.winograd import fall, rise
 from dynamics.kernel import kernel
 from dynamics.tiles import LINE, MOST_VECTORS, add_product, aligned, lanes, multiply_add, padded_width
@@ -40,7 +41,7 @@ _FIELDS = (
     "start_below", "height", "width", "channels", "padding", "stride", "rows", "columns",
     "start_above", "rows_out", "columns_out", "above", "pool", "rows_pooled", "columns_pooled",
     "wide_above", "wide_reach", "rising", "falling", "corners", "product",
-    "tall", "pitch", "tiles_down", "tiles_across", "up", "down",
+    "tall", "pitch", "tiles_down", "tiles_across", "taps", "tile", "up", "down",
 )  # fmt: skip
 # records, so that layer.height means the same to the compiler and without it
 Layer = np.dtype((np.record, [(name, np.int64) for name in _FIELDS]))
@@ -56,8 +57,9 @@ class Wiring(NamedTuple):
     first layer, whose input is clamped. corners: where each place's window begins in the padded image below; counting: 0, 1, ….
     padded and full: numbers of the largest padded image below and of the largest drive before pooling; up and down: of what all
     layers' drives are summed in, see `add_drives`; product: numbers of a gradient, (rows, columns, channels, above) a layer,
-    above filled up to wide_above; spare: of working memory besides; routes: whether a layer among the free ones pools by the
-    largest. Where tiles_down is not 0 the kernels are transformed ones, see dynamics.crnn.winograd.
+    above filled up to wide_above; spare: of working memory for the convolutions, routing: for dynamics.crnn.routes; routes:
+    whether a layer among the free ones pools by the largest. Where tiles_down is not 0 the kernels are transformed ones, see
+    dynamics.crnn.winograd.
     """
 
     layers: NDArray[np.void]
@@ -71,6 +73,7 @@ class Wiring(NamedTuple):
     down: int
     product: int
     spare: int
+    routing: int
     routes: bool
 
 
@@ -84,7 +87,7 @@ def wire(
     """
     layers = np.zeros(len(architecture.layers), dtype=Layer)
     rising, falling, corners = [], [], []
-    padded = full = product = spare = up = down = 0
+    padded = full = product = spare = routing = up = down = 0
     arrays = architecture.arrays(weights)
     for n, (table, layer) in enumerate(zip(layers, architecture.layers, strict=True)):
         below, above = (architecture.input, *architecture.shapes)[n], architecture.shapes[n]
@@ -106,16 +109,18 @@ def wire(
         reach = columns * channels
         wide_above, wide_reach = padded_width(units, dtype), padded_width(reach, dtype)
         tall, across = height + 2 * padding, width + 2 * padding
-        tiles = 0, 0
-        if entry is None and n > 0 and pool == 1 and winograd.saves(dtype, effective.shape, stride):
-            tiles = winograd.tiles(inner)
-            tall, across = (max(a, b) for a, b in zip((tall, across), winograd.reached(tiles, stride), strict=True))
+        taps, tile, tiles = winograd.taps(rows, stride), 0, (0, 0)
+        if entry is None and n > 0 and winograd.saves(dtype, effective.shape, stride, inner):
+            tile, tiles = winograd.tile(taps), winograd.tiles(inner, taps)
+            tall, across = (
+                max(a, b) for a, b in zip((tall, across), winograd.reached(tiles, taps, stride), strict=True)
+            )
         pitch = across * channels
         start = sum(architecture.sizes[: n - 1]) if n else 0
         values = (
             start, height, width, channels, padding, stride, rows, columns, sum(architecture.sizes[:n]), *inner, units,
             pool, *pooled, wide_above, wide_reach, *(sum(map(len, parts)) for parts in (rising, falling, corners)), product,
-            tall, pitch, *tiles, up, down,
+            tall, pitch, *tiles, taps, tile, up, down,
         )  # fmt: skip
         for name, value in zip(_FIELDS, values, strict=True):
             table[name] = value
@@ -123,13 +128,15 @@ def wire(
             kernels = winograd.transformed(effective, stride)
             rising.append(_panels(kernels, units))
             falling.append(_panels(kernels.transpose(0, 2, 1), kernels.shape[1]))
-            spare = max(spare, winograd.scratch_size(tiles, *kernels.shape[1:]))
+            spare = max(spare, winograd.scratch_size(tiles, taps, *kernels.shape[1:]))
         else:
             rising.append(_panels(effective.reshape(1, -1, units), wide_above))
             # what falls from a single place is one row's product with the whole kernel
             step = wide_reach if [*inner, rows, columns] == [1] * 4 else None
             if n:
                 falling.append(_panels(effective.reshape(rows, reach, units).transpose(0, 2, 1), wide_reach, step))
+        if pool > 1:
+            routing = max(routing, routes.room(math.prod(pooled), units))
         corners.append(np.add.outer(np.arange(inner[0]) * pitch, np.arange(inner[1]) * channels).ravel() * stride)
         size = padded_width(tall * pitch + wide_reach - reach, dtype)
         padded, full = max(padded, size), max(full, inner[0] * inner[1] * wide_above)
@@ -138,7 +145,7 @@ def wire(
     counting = np.arange(max(int((layers["columns"] * layers["channels"]).max()), max(map(len, corners))))
     return Wiring(
         layers, _aligned_together(rising, dtype), _aligned_together(falling, dtype), np.concatenate(corners), counting,
-        padded, full, up, down, product, max(spare, 3 * full), bool((layers["pool"][1:] > 1).any()),
+        padded, full, up, down, product, spare, routing, bool((layers["pool"][1:] > 1).any()),
     )  # fmt: skip
 
 
@@ -202,7 +209,25 @@ def unpack(architecture: Architecture, packed: Array) -> Array:
 @kernel()
 def scratch_for(wiring):
     """Working memory for one image at a time; what it holds means nothing between calls."""
-    return aligned(np.empty(wiring.padded + wiring.up + wiring.down + wiring.spare + LINE, dtype=wiring.rising.dtype))
+    return aligned(np.empty(_routing(wiring) + wiring.routing + LINE, dtype=wiring.rising.dtype))
+
+
+@kernel()
+def _spare(wiring):
+    """Where working memory for convolutions begins, after a padded image and what `drive` and `pair_drive` sum."""
+    return wiring.padded + 2 * (wiring.up + wiring.down)
+
+
+@kernel()
+def _places(wiring):
+    """Where three times the memory of a drive before pooling begins."""
+    return _spare(wiring) + wiring.spare
+
+
+@kernel()
+def _routing(wiring):
+    """Where working memory for routes begins."""
+    return _places(wiring) + 3 * wiring.full
 
 
 @kernel()
@@ -293,28 +318,6 @@ def _correlate(layer, padded, wide, wiring, product):
 
 
 @kernel()
-def _route(layer, drives, largest, pitch, sources, routed):
-    """largest += each window's largest drive; routed = 0 but sources at its place; the first where several are equal.
-
-    drives and routed are (places, wide_above), largest (pooled places, pitch), sources (pooled places, above).
-    """
-    routed[: layer.rows_out * layer.columns_out * layer.wide_above] = 0.0
-    for y in range(layer.rows_pooled):
-        for x in range(layer.columns_pooled):
-            pooled = y * layer.columns_pooled + x
-            for o in range(layer.above):
-                corner = (y * layer.columns_out + x) * layer.pool * layer.wide_above + o
-                best = corner
-                for a in range(layer.pool):
-                    for b in range(layer.pool):
-                        place = corner + (a * layer.columns_out + b) * layer.wide_above
-                        if drives[place] > drives[best]:
-                            best = place
-                largest[pooled * pitch + o] += drives[best]
-                routed[best] = sources[pooled * layer.above + o]
-
-
-@kernel()
 def narrow(layer, wide, field):
     """field (pooled places, above) += wide (pooled places, wide_above), both flat."""
     if layer.wide_above == layer.above:
@@ -335,17 +338,13 @@ def risen_size(wiring):
 @kernel()
 def add_input(image, wiring, scratch, up):
     """up += P(w_0 ⋆ image), (pooled places, wide_above); image (inputs,)."""
-    layer = wiring.layers[0]
-    padded, spare = scratch, scratch[wiring.padded + wiring.up + wiring.down :]
-    _pad(layer, image, padded)
+    layer, drives = wiring.layers[0], scratch[_places(wiring) :]
     if layer.pool == 1:
-        _rise(layer, padded, wiring, up)
+        add_rise(layer, image, wiring, scratch, up)
         return
-    drives, routed = spare, spare[wiring.full :]
     drives[: layer.rows_out * layer.columns_out * layer.wide_above] = 0.0
-    _rise(layer, padded, wiring, drives)
-    # nothing falls on the input: any sources will do
-    _route(layer, drives, up, layer.wide_above, drives, routed)
+    add_rise(layer, image, wiring, scratch, drives)
+    route(layer, drives, up, layer.wide_above, scratch[_routing(wiring) :])
 
 
 @kernel()
@@ -358,27 +357,27 @@ def input_drive(image, wiring, scratch, field):
 
 
 @kernel()
-def add_rise(layer, below, wiring, scratch, up):
-    """up += what rises from a layer's state below, (pooled places, wide_above); not for max pooling."""
-    padded, spare = scratch, scratch[wiring.padded + wiring.up + wiring.down :]
+def add_rise(layer, below, wiring, scratch, drives):
+    """drives (places, wide_above) += what rises from a layer's state below, before any pooling by the largest."""
+    padded = scratch
     if layer.tall == layer.height and layer.pitch == layer.width * layer.channels:
         values = below
     else:
         _pad(layer, below, padded)
         values = padded
     if layer.tiles_down > 0:
-        rise(layer, values, wiring.rising, wiring.counting, spare, up)
+        rise(layer, values, wiring.rising, wiring.counting, scratch[_spare(wiring) :], drives)
     else:
-        _rise(layer, values, wiring, up)
+        _rise(layer, values, wiring, drives)
 
 
 @kernel()
-def add_fall(layer, above, wiring, scratch, down):
-    """down += what falls from a layer's state above, (tall, pitch) and a vector's rest; not for max pooling."""
+def add_fall(layer, sources, pitch, wiring, scratch, down):
+    """down += what falls from sources (places, pitch), (tall, pitch) and a vector's rest."""
     if layer.tiles_down > 0:
-        fall(layer, above, wiring.falling, wiring.counting, scratch[wiring.padded + wiring.up + wiring.down :], down)
+        fall(layer, sources, wiring.falling, wiring.counting, scratch[_spare(wiring) :], down)
     else:
-        _fall(layer, above, layer.above, wiring, down)
+        _fall(layer, sources, pitch, wiring, down)
 
 
 @kernel()
@@ -387,20 +386,64 @@ def add_drives(state, wiring, scratch, up, down):
 
     `collect` brings them into the field. They are linear in the state but for max pooling.
     """
-    padded, spare = scratch, scratch[wiring.padded + wiring.up + wiring.down :]
-    drives, routed = spare, spare[wiring.full :]
+    drives, routing = scratch[_places(wiring) :], scratch[_routing(wiring) :]
     for n in range(1, wiring.layers.shape[0]):
         layer = wiring.layers[n]
         below, above = state[layer.start_below : layer.start_above], state[layer.start_above :]
         if layer.pool == 1:
             add_rise(layer, below, wiring, scratch, up[layer.up :])
-            add_fall(layer, above, wiring, scratch, down[layer.down :])
+            add_fall(layer, above, layer.above, wiring, scratch, down[layer.down :])
         else:
-            _pad(layer, below, padded)
             drives[: layer.rows_out * layer.columns_out * layer.wide_above] = 0.0
-            _rise(layer, padded, wiring, drives)
-            _route(layer, drives, up[layer.up :], layer.wide_above, above, routed)
-            _fall(layer, routed, layer.wide_above, wiring, down[layer.down :])
+            add_rise(layer, below, wiring, scratch, drives)
+            route(layer, drives, up[layer.up :], layer.wide_above, routing)
+            spread(layer, above, routing, drives)
+            add_fall(layer, drives, layer.wide_above, wiring, scratch, down[layer.down :])
+
+
+@kernel()
+def _add_pair_drives(mean, half, wiring, scratch, up, down, half_up, half_down):
+    """`add_drives` of two phases, mean ± half, as their mean and half difference."""
+    drives, half_drives = scratch[_places(wiring) :], scratch[_places(wiring) + wiring.full :]
+    routing = scratch[_routing(wiring) :]
+    for n in range(1, wiring.layers.shape[0]):
+        layer = wiring.layers[n]
+        below, above = mean[layer.start_below : layer.start_above], mean[layer.start_above :]
+        half_below, half_above = half[layer.start_below : layer.start_above], half[layer.start_above :]
+        if layer.pool == 1:
+            add_rise(layer, below, wiring, scratch, up[layer.up :])
+            add_rise(layer, half_below, wiring, scratch, half_up[layer.up :])
+            add_fall(layer, above, layer.above, wiring, scratch, down[layer.down :])
+            add_fall(layer, half_above, layer.above, wiring, scratch, half_down[layer.down :])
+        else:
+            size = layer.rows_out * layer.columns_out * layer.wide_above
+            drives[:size] = 0.0
+            half_drives[:size] = 0.0
+            add_rise(layer, below, wiring, scratch, drives)
+            add_rise(layer, half_below, wiring, scratch, half_drives)
+            route_pair(layer, drives, half_drives, up[layer.up :], half_up[layer.up :], layer.wide_above, routing)
+            spread_pair(layer, above, half_above, routing, drives, half_drives)
+            add_fall(layer, drives, layer.wide_above, wiring, scratch, down[layer.down :])
+            add_fall(layer, half_drives, layer.wide_above, wiring, scratch, half_down[layer.down :])
+
+
+@kernel()
+def pair_drive(mean, half, wiring, scratch, field, half_field):
+    """field += (h(m + d) + h(m − d))/2 and half_field += (h(m + d) − h(m − d))/2, all (units,), h as `drive` has it.
+
+    The difference is exact relative to itself: linear in d but where d moves the place of a largest drive.
+    """
+    if not wiring.routes:
+        drive(mean, wiring, scratch, field)
+        drive(half, wiring, scratch, half_field)
+        return
+    sums = scratch[wiring.padded : _spare(wiring)]
+    sums[:] = 0.0
+    up, half_up, downs = sums[: wiring.up], sums[wiring.up : 2 * wiring.up], sums[2 * wiring.up :]
+    down, half_down = downs[: wiring.down], downs[wiring.down :]
+    _add_pair_drives(mean, half, wiring, scratch, up, down, half_up, half_down)
+    collect(up, down, wiring, field)
+    collect(half_up, half_down, wiring, half_field)
 
 
 @kernel()
@@ -433,21 +476,23 @@ def accumulate(image, mean, slope, wiring, scratch, product):
 
     mean, slope (units,); the input (inputs,) is clamped, its slope 0. Max pooling reads its places off the means.
     """
-    padded, drives = scratch, scratch[wiring.padded + wiring.up + wiring.down :]
+    padded, drives, routing = scratch, scratch[_places(wiring) :], scratch[_routing(wiring) :]
     mean_above, slope_above = drives[wiring.full :], drives[2 * wiring.full :]
     for n in range(wiring.layers.shape[0]):
         layer = wiring.layers[n]
         below, above = layer.start_below, layer.start_above
-        _pad(layer, image if n == 0 else mean[below:above], padded)
+        seen = image if n == 0 else mean[below:above]
+        _pad(layer, seen, padded)
         if layer.pool == 1:
             _widen(layer, mean[above:], mean_above)
             _widen(layer, slope[above:], slope_above)
         else:
             drives[: layer.rows_out * layer.columns_out * layer.wide_above] = 0.0
-            _rise(layer, padded, wiring, drives)
-            spare = np.empty(layer.rows_pooled * layer.columns_pooled * layer.above, dtype=product.dtype)
-            _route(layer, drives, spare, layer.above, slope[above:], slope_above)
-            _route(layer, drives, spare, layer.above, mean[above:], mean_above)
+            add_rise(layer, seen, wiring, scratch, drives)
+            # the largest themselves are of no use here: they lie where the slopes are spread next
+            route(layer, drives, slope_above, layer.above, routing)
+            spread(layer, slope[above:], routing, slope_above)
+            spread(layer, mean[above:], routing, mean_above)
         _correlate(layer, padded, slope_above, wiring, product)
         if n > 0:
             _pad(layer, slope[below:above], padded)

@@ -18,6 +18,8 @@ from dynamics.tiles import (
     lanes,
     multiply_add,
     multiply_add_plain,
+    multiply_each,
+    multiply_each_plain,
     padded_width,
 )
 
@@ -54,6 +56,28 @@ def test_a_tile_is_its_plain_loop_to_the_bit_and_writes_nowhere_else(dtype, coun
     multiply_add(got, *arguments)
     multiply_add_plain(wanted, *arguments)
     assert np.array_equal(got, wanted)
+
+
+@compiled
+@settings(deadline=None)
+@given(
+    dtype=st.sampled_from(DTYPES), batch=st.integers(0, 3), count=st.integers(1, 17), vectors=st.integers(1, 2),
+    inner=st.integers(0, 3), seed=st.integers(0, 2**31 - 1),
+)  # fmt: skip
+def test_a_batch_of_tiles_is_each_of_its_matrix_products(dtype, batch, count, vectors, inner, seed):
+    generator = np.random.default_rng(seed)
+    width = vectors * lanes(dtype)
+    a, b = (whole(generator, shape, dtype) for shape in ((batch, count, inner), (batch, inner, width)))
+    before, places = whole(generator, (count, batch, width + 1), dtype), np.arange(count)
+    for each in (multiply_each, multiply_each_plain):
+        found = before.ravel().copy()
+        each(
+            batch, found, 0, places, batch * (width + 1), width + 1, a.ravel(), 0, places, inner, count * inner, count,
+            b.ravel(), 0, inner * width, width, inner,
+        )  # fmt: skip
+        wanted = before.copy()
+        wanted[:, :, :width] += (a @ b).transpose(1, 0, 2)
+        assert np.array_equal(found.reshape(before.shape), wanted)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

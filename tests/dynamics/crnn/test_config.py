@@ -171,3 +171,14 @@ def test_a_motion_that_is_left_out_leaves_the_fingerprint_alone():
     assert "motion" not in msgspec.to_builtins(usual.data)
     assert msgspec.to_builtins(moved.data)["motion"] == {"frames": 5, "amplitude": 2.0, "contrast": 0.3}
     assert fingerprint(usual) != fingerprint(moved)
+
+
+def test_hard_sigmoids_are_for_deterministic_rules_and_leave_no_trace_where_they_are_not_used():
+    hard = "network.activation=hard_sigmoid"
+    with pytest.raises(
+        ValueError, match=r"network\.activation 'hard_sigmoid' needs deterministic EP: .* got rule Stochastic"
+    ):
+        load(STOCHASTIC, [hard])
+    for name in ("digits_deterministic", "fashion_continual"):
+        assert load(ROOT / "experiments" / f"{name}.toml", [hard]).network.activation == "hard_sigmoid"
+    assert "activation" not in msgspec.to_builtins(load(STOCHASTIC).network)

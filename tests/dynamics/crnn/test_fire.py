@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import mpmath
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dynamics.activations import firing_probability
-from dynamics.crnn.fire import pair_probabilities, pair_spikes, probabilities, spikes
+from dynamics.crnn.fire import clipped, pair_clipped, pair_probabilities, pair_spikes, probabilities, spikes
 from dynamics.philox import random_words, uniforms
 
 pytestmark = pytest.mark.exact
@@ -133,3 +135,42 @@ def test_pair_spikes_are_the_spikes_of_each_phase(units, seed, shared):
     spikes(other, chances - halves, down)
     assert np.array_equal(pulses, (up + down) / 2)
     assert np.array_equal(half_pulses, (up - down) / 2)
+
+
+@given(
+    field=st.floats(-3, 3, width=32), size=st.floats(0, 3, width=32), exponent=st.integers(-40, 0), sign=st.sampled_from([1, -1]),
+    temperature=st.floats(0.0625, 2, width=32), dtype=st.sampled_from([np.float32, np.float64]),
+)  # fmt: skip
+def test_hard_chances_are_clipped_and_a_pairs_difference_is_exact_relative_to_itself(
+    field, size, exponent, sign, temperature, dtype
+):
+    fields, halves, temperatures = (np.array([v], dtype) for v in (field, sign * size * 2.0**exponent, temperature))
+    chances, pair, half_pair = np.empty(1, dtype), np.empty(1, dtype), np.empty(1, dtype)
+    clipped(fields, temperatures, chances)
+    pair_clipped(fields, halves, temperatures, pair, half_pair)
+    h, d, top = (Fraction(float(values[0])) for values in (fields, halves, temperatures))
+
+    def exact(value):
+        return min(max(value / top, Fraction(0)), Fraction(1))
+
+    upper, lower = exact(h + d), exact(h - d)
+    wanted = exact(h), (upper + lower) / 2, (upper - lower) / 2
+    eps, least = Fraction(float(np.finfo(dtype).eps)), Fraction(float(np.finfo(dtype).tiny))
+    for found, value in zip((chances, pair, half_pair), wanted, strict=True):
+        assert abs(Fraction(float(found[0])) - value) <= 3 * eps * abs(value) + least
+
+
+def test_hard_chances_of_many_units_are_those_of_one():
+    generator = np.random.default_rng(8)
+    field, half = generator.normal(size=(2, 103)).astype(np.float32)
+    temperature = generator.uniform(0.2, 2, 103).astype(np.float32)
+    many, one = np.empty((3, 103), np.float32), np.empty((3, 103), np.float32)
+    clipped(field, temperature, many[0])
+    pair_clipped(field, half, temperature, many[1], many[2])
+    for k in range(103):
+        place = slice(k, k + 1)
+        clipped(field[place], temperature[place], one[0, place])
+        pair_clipped(field[place], half[place], temperature[place], one[1, place], one[2, place])
+    assert np.array_equal(many, one)
+    assert 0 < (many[0] == 0).sum() < 103
+    assert (many[0] == 1).any()

@@ -88,6 +88,27 @@ def test_symmetric_ep_tends_to_the_implicit_gradient_with_slope_two_in_the_nudgi
 
 
 @pytest.mark.exact
+@pytest.mark.parametrize("pooling", ["average", "max"])
+def test_ep_of_hard_sigmoids_is_the_slope_of_the_loss(pooling):
+    """Away from the corners, where some units are clipped and no largest drive moves."""
+    architecture = Architecture((1, 6, 6), (Conv(2, 3), Conv(3, 2, padding=1, pool=2, pooling=pooling), Dense(2)))
+    net = replace(stacks.network(architecture, 2, temperature=1.2, leak=0.7), activation="hard_sigmoid")
+    images, targets = batch(net)
+
+    def at(values):
+        moved = replace(net, weights=values[: net.weights.size], bias=values[net.weights.size :])
+        return 0.5 * ((moved.infer(images, steps=400, window=1) - targets) ** 2).sum(axis=1).mean()
+
+    flat, step = np.concatenate([net.weights, net.bias]), 1e-5
+    differences = [(at(flat + step * unit) - at(flat - step * unit)) / (2 * step) for unit in np.eye(flat.size)]
+    found = slopes(Deterministic(nudging=1e-6, steps_free=400, steps_nudged=400, window=1), net)
+    states = net.start(len(images))
+    net.phase(states, net.input(images), steps=400, window=1)
+    assert 0.05 < (np.minimum(states, 1 - states) < 1e-9).mean() < 0.9
+    np.testing.assert_allclose(found, differences, rtol=0, atol=1e-7)
+
+
+@pytest.mark.exact
 def test_the_difference_taken_first_equals_the_difference_of_products():
     generator = np.random.default_rng(3)
     architecture, nudging = Architecture.dense(3, 4, 2), 0.25

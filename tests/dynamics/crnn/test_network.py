@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from dynamics.crnn.architecture import Architecture, Conv, Dense
+from dynamics.crnn.bptt import backpropagate
 from dynamics.crnn.convolution import primitive
 from dynamics.crnn.network import Frames, Network, Spiking
 from dynamics.crnn.readout import costs
 from dynamics.crnn.relaxation import drive_images
+from dynamics.crnn.spectra import Drives
 from dynamics.philox import uniforms
 from meanfield import ConvergenceError, fixed_point
 from tests.dynamics.crnn import stacks
@@ -337,3 +339,31 @@ def test_answers_are_the_readouts_softmax_or_the_outputs_themselves():
     plain = stacks.network(Architecture.dense(2, 3, 4), 4)
     states = np.random.default_rng(1).random((5, 7))
     assert np.array_equal(plain.answers(states), states[:, 3:])
+
+
+@pytest.mark.exact
+def test_hard_sigmoids_are_clipped_fields_and_refuse_what_needs_firing_probabilities():
+    architecture = Architecture((1, 3, 3), (Conv(2, 2), Dense(3)))
+    net = replace(stacks.network(architecture, 4, temperature=0.8, leak=1.0), activation="hard_sigmoid")
+    clamped = images(net)
+    states = np.random.default_rng(5).random((len(clamped), architecture.units))
+    field = net.constants(clamped) + states @ net.couplings
+    moved = states.copy()
+    net.phase(moved, net.input(clamped), steps=1, window=1)
+    np.testing.assert_allclose(moved, np.clip(field / 0.8, 0, 1), rtol=1e-12, atol=1e-14)
+    noise = Spiking(0, 1, np.arange(len(clamped)))
+    target, nudgings = np.zeros((len(clamped), 3)), (np.ones(len(clamped)), -np.ones(len(clamped)))
+    drive, told = net.input(clamped), {"steps": 1, "window": 1}
+    for refused in (
+        lambda: net.phase(states, drive, spiking=noise, **told),
+        lambda: net.pair((states,) * 2, drive, targets=target, nudgings=nudgings, spiking=(noise,) * 2, **told),
+        lambda: net.settle(net.constants(clamped), tolerance=1e-3, max_steps=9),
+        lambda: net.as_model(clamped[0]),
+        lambda: net.onsager_field(states),
+        lambda: backpropagate(net, clamped, target, **told),
+        lambda: Drives(net),
+    ):
+        with pytest.raises(
+            ValueError, match="the hard sigmoid is for deterministic EP alone: use activation='logistic'"
+        ):
+            refused()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from dynamics.crnn.architecture import Architecture, Conv, Dense
@@ -21,6 +21,7 @@ from dynamics.crnn.wiring import (
     accumulate_images,
     drive,
     input_drive,
+    pair_drive,
     scratch_for,
     unpack,
     wire,
@@ -33,12 +34,12 @@ CHANNELS = st.sampled_from([1, 2, 3, 5, 8, 10, 16, 17, 32, 33, 40])
 
 @st.composite
 def architectures(draw, pooling=("average", "max")):
-    """Up to two convolutions, then up to two dense layers, on images of 5 to 13 a side."""
+    """Up to two convolutions, then up to two dense layers, on images of 5 to 13 a side; none of five taps, which round."""
     shape = (draw(st.integers(1, 3)), draw(st.integers(5, 13)), draw(st.integers(5, 13)))
     layers, current = [], shape
     for _ in range(draw(st.integers(0, 2))):
         layer = Conv(
-            draw(CHANNELS), draw(st.sampled_from([1, 2, 3, 5])), stride=draw(st.integers(1, 2)), padding=draw(st.integers(0, 2)),
+            draw(CHANNELS), draw(st.sampled_from([1, 2, 3, 4, 6])), stride=draw(st.integers(1, 2)), padding=draw(st.integers(0, 2)),
             pool=draw(st.integers(1, 2)), pooling=draw(st.sampled_from(pooling)),
         )  # fmt: skip
         try:
@@ -224,3 +225,63 @@ def test_the_gradient_of_many_images_is_their_sum_whatever_the_threads(dtype):
         accumulate(image, mean, slope, wiring, scratch_for(wiring), product)
         single += product
     np.testing.assert_allclose(totals[0], single, rtol=0, atol=64 * np.finfo(dtype).eps * np.abs(single).max())
+
+
+@settings(deadline=None)
+@given(architecture=architectures(), dtype=st.sampled_from([np.float32, np.float64]), seed=st.integers(0, 2**31 - 1))
+def test_a_pair_of_drives_is_the_mean_and_half_difference_of_two_to_the_bit(architecture, dtype, seed):
+    generator = np.random.default_rng(seed)
+    wiring = wire(architecture, whole(generator, architecture.weights), dtype)
+    mean, half = whole(generator, 2, architecture.units).astype(dtype)
+    scratch = scratch_for(wiring)
+    scratch[:] = np.nan
+    found, (upper, lower) = np.zeros((2, architecture.units), dtype), np.zeros((2, architecture.units), dtype)
+    pair_drive(mean, half, wiring, scratch, found[0], found[1])
+    drive(mean + half, wiring, scratch, upper)
+    drive(mean - half, wiring, scratch, lower)
+    assert np.array_equal(found, [(upper + lower) / 2, (upper - lower) / 2])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_small_difference_is_exact_relative_to_itself_through_max_pooling(dtype):
+    architecture = Architecture((1, 16, 16), (Conv(16, 5), Conv(16, 5, pool=2, pooling="max"), Dense(3)))
+    generator = np.random.default_rng(3)
+    weights, mean, half = (
+        generator.normal(size=size).astype(dtype) for size in (architecture.weights, *[architecture.units] * 2)
+    )
+    fields, ends = np.zeros((2, architecture.units), dtype), np.zeros((2, architecture.units))
+    wiring, exact = wire(architecture, weights, dtype), wire(architecture, weights.astype(np.float64), np.float64)
+    pair_drive(mean, dtype(2.0**-60) * half, wiring, scratch_for(wiring), *fields)
+    # no largest drive moves, so that the difference is linear: one 2³⁰ times as large tells it
+    for end, sign in zip(ends, (1, -1), strict=True):
+        drive(mean + sign * 2.0**-30 * half.astype(np.float64), exact, scratch_for(exact), end)
+    wanted = (ends[0] - ends[1]) * 2.0**29
+    error = 1e-5 if dtype == np.float32 else 1e-6
+    assert np.abs(fields[1].astype(np.float64) * 2.0**60 - wanted).max() <= error * np.abs(wanted).max()
+
+
+@settings(deadline=None)
+@given(
+    channels=st.sampled_from([16, 32]), above=st.sampled_from([16, 48]), padding=st.integers(0, 2), pool=st.integers(1, 3),
+    side=st.tuples(st.integers(9, 13), st.integers(9, 13)), seed=st.integers(0, 2**31 - 1),
+)  # fmt: skip
+def test_five_taps_in_float32_are_the_plain_convolution_to_rounding(channels, above, padding, pool, side, seed):
+    layers = Conv(channels, 1), Conv(above, 5, padding=padding, pool=pool, pooling="max"), Dense(2)
+    architecture = Architecture((1, *side), layers)
+    generator = np.random.default_rng(seed)
+    weights = generator.normal(size=architecture.weights)
+    image, state = generator.normal(size=architecture.inputs), generator.normal(size=architecture.units)
+    here = architecture.places[0]
+    drives = convolve(
+        channels_first(state[here], architecture.shapes[0]), architecture.arrays(weights)[1], padding=padding
+    )
+    largest, mask = pooled_max(drives, pool)
+    second, _ = pooled_max(np.where(mask, -np.inf, drives), pool)
+    # an error may not move a largest drive
+    assume(np.min(largest - second) > 1e-3)
+    _, wanted, _ = reference(architecture, weights, image, state, state, state)
+    wiring = wire(architecture, weights, np.float32)
+    assert wiring.layers["tiles_down"][1] > 0
+    field = np.zeros(architecture.units, np.float32)
+    drive(state.astype(np.float32), wiring, scratch_for(wiring), field)
+    assert np.abs(field - wanted).max() <= 4e-6 * 25 * max(channels, above)

@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -34,7 +35,7 @@ def tile(taps: int) -> int:
     return len(POINTS[taps]) + 2 - taps
 
 
-def interpolation(taps: int) -> tuple[NDArray[np.object_], NDArray[np.object_], NDArray[np.object_]]:
+def interpolation(taps: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     """(G, Bᵀ, Aᵀ) in Fractions: Aᵀ[(G g) ∘ (Bᵀ d)] are the tile's places above of d correlated with g.
 
     A row a point p: G has the powers of p over Π_{q≠p}(p − q), Bᵀ the coefficients of Π_{q≠p}(x − q), Aᵀ a column of powers; ∞ has

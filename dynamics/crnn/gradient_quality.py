@@ -60,7 +60,8 @@ def moments(gram: FloatArray, along: FloatArray) -> Moments:
 def quality(estimates: Array, reference: Array) -> Quality:
     """R repeats (R, P) held against g (P,); intervals by the jackknife over repeats and Student's t.
 
-    A single repeat is taken to be free of noise. Raises ValueError where R is 2 or g vanishes.
+    A single repeat is taken to be free of noise. An estimate of exactly zero, as coupled phases without a differing spike leave
+    it, points nowhere: its cosine is 0. Raises ValueError where R is 2 or g vanishes.
     """
     length = float(np.linalg.norm(reference.astype(np.float64)))
     if not length > 0:
@@ -69,7 +70,8 @@ def quality(estimates: Array, reference: Array) -> Quality:
         raise ValueError("repeats must be 1, for a rule without noise, or at least 3 for an interval, got 2")
     vectors = estimates.astype(np.float64) / length
     gram, along = vectors @ vectors.T, vectors @ (reference.astype(np.float64) / length)
-    cosines = along / np.sqrt(np.diagonal(gram))
+    lengths = np.sqrt(np.diagonal(gram))
+    cosines = np.divide(along, lengths, out=np.zeros_like(along), where=lengths > 0)
     if len(vectors) == 1:
         values = (cosines[0], gram[0, 0] - 2 * along[0] + 1, along[0], 0.0, cosines[0])
         return Quality(*(Estimate(float(value), float(value), float(value)) for value in values))

@@ -54,6 +54,14 @@ def test_the_jackknife_of_a_mean_is_students_interval():
 
 
 @pytest.mark.exact
+def test_an_estimate_of_zero_points_nowhere():
+    reference = np.array([3.0, 4.0])
+    found = quality(np.array([[3.0, 4.0], [0.0, 0.0], [4.0, -3.0], [-3.0, -4.0]]), reference)
+    assert found.single.value == 0.0
+    assert quality(np.array([[3.0, 4.0], [0.0, 0.0], [6.0, 8.0]]), reference).single.value == pytest.approx(2 / 3)
+
+
+@pytest.mark.exact
 def test_a_direction_below_the_noise_is_not_told():
     """Repeats at right angles: the products between them vanish, and so does what is known of μ."""
     found = quality(np.eye(3), np.array([1.0, 1.0, 1.0]))

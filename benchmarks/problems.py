@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 SIDE, KERNEL, CLASSES = 28, 5, 10
 # σ((h − ½)/¼), the sigmoid of both peers
 TEMPERATURE, THRESHOLD = 0.25, 0.5
-# clip(h, 0, 1), the hard sigmoid that Laborieux publishes for max pooling
+# clip(h, 0, 1), the hard sigmoid that both peers publish with max pooling
 HARD_TEMPERATURE, HARD_THRESHOLD = 1.0, 0.0
 NUDGING, RATE = 0.4, 0.01
 # of the spiking net: ε, and θ for each layer, where about a tenth of its conv units fires in a step

@@ -17,16 +17,19 @@ from benchmarks.problems import StepProblem, step_problem
 
 VARIABLE = "STOCHEP_PEER_SCELLIER"
 SOURCE = "https://github.com/rain-neuromorphics/energy-based-learning"
-ACTIVATIONS = ("input", "sigmoid", "sigmoid", "sigmoid")
+ACTIVATIONS = {"logistic": "sigmoid", "hard_sigmoid": "hard-sigmoid"}
 
 
 class _Network:
     """The peer's energy with the problem's weights, its minimisers, its estimator, and the batch.
 
-    The layers and edges are those of its ConvHopfieldEnergy28, but that the outputs too are sigmoid, σ(4x − 2).
+    The layers and edges are those of its ConvHopfieldEnergy28, but that the outputs are units like the others; logistic ones
+    are its σ(4x − 2).
     """
 
-    def __init__(self, torch: Any, problem: StepProblem, pooling: str, free: int, nudged: int, dtype: Any) -> None:
+    def __init__(
+        self, torch: Any, problem: StepProblem, pooling: str, activation: str, free: int, nudged: int, dtype: Any
+    ) -> None:
         hopfield, function, cost, minimizer, sgd, network = (
             peer_module(name, f"{VARIABLE} must name a clone of {SOURCE}")
             for name in (
@@ -36,7 +39,8 @@ class _Network:
         )  # fmt: skip
         (first, second), (below, above) = problem.channels, problems.sides()
         shapes = [(1, problems.SIDE, problems.SIDE), (first, below, below), (second, above, above), (problems.CLASSES,)]
-        layers = [hopfield.create_layer(shape, kind) for shape, kind in zip(shapes, ACTIVATIONS, strict=True)]
+        kinds = ["input", *[ACTIVATIONS[activation]] * 3]
+        layers = [hopfield.create_layer(shape, kind) for shape, kind in zip(shapes, kinds, strict=True)]
         pool = {"average": "conv_avg_pool", "max": "conv_max_pool"}[pooling]
         edges = [
             hopfield.create_edge(layers, "bias", [number + 1], 0.0, bias.shape)
@@ -71,18 +75,20 @@ class _Network:
         self.optimiser.step()
 
 
-def ep_step(channels: Sequence[int], pooling: str, batch: int, free: int, nudged: int) -> Contender:
-    """A step of centered EP, average or max pool, sigmoid units."""
+def ep_step(
+    channels: Sequence[int], pooling: str, batch: int, free: int, nudged: int, activation: str = "logistic"
+) -> Contender:
+    """A step of centered EP, average or max pool, sigmoid or hard sigmoid units."""
     peer_folder(VARIABLE, SOURCE, "model/hopfield/network.py")
     torch = load_torch()
-    network = _Network(torch, step_problem(channels, batch, 0), pooling, free, nudged, torch.float32)
+    network = _Network(torch, step_problem(channels, batch, 0), pooling, activation, free, nudged, torch.float32)
 
     def outcome(seed: int) -> Mapping[str, np.ndarray]:
         arrays: dict[str, np.ndarray] = {}
         for dtype in (torch.float32, torch.float64):
             # the peer makes its states in torch's default type
             torch.set_default_dtype(dtype)
-            twin = _Network(torch, step_problem(channels, COMPARED, seed), pooling, free, nudged, dtype)
+            twin = _Network(torch, step_problem(channels, COMPARED, seed), pooling, activation, free, nudged, dtype)
             twin.learn()
             gradients = [param.state.grad for param in twin.params]
             *convolutions, dense = gradients[3:]

@@ -118,8 +118,8 @@ def _step(
     scratch, rates = scratch_for(net.wiring), generator.random((2, batch, units), np.float32)
     drives = timed(drive, (state, net.wiring, scratch, out))
     parts: Parts = [
-        ("probabilities of one phase", timed(probabilities, (field, temperature, bits, out)), FREE),
-        ("of two", timed(pair_probabilities, (field, half, temperature, bits, tuple(spare), out, other)), NUDGED),
+        ("probabilities of one phase", timed(probabilities, (field, temperature, 1 / temperature, bits, out)), FREE),
+        ("of two", timed(pair_probabilities, (field, half, temperature, 1 / temperature, bits, tuple(spare), out, other)), NUDGED),
         ("input's drive", least(lambda: net.constants(images), batch, quick=quick), 1),
         ("gradient", least(lambda: accumulate_images(images, rates[0], rates[1], net.wiring), batch, quick=quick), 1),
         ("weights as panels", least(lambda: made.network(**shared).wiring, batch, quick=quick), 1),

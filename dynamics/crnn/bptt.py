@@ -42,7 +42,7 @@ def unroll(
     field, chances, pulses = np.empty(units, states.dtype), np.empty(units, states.dtype), np.empty(units, states.dtype)
     bits, noise = np.empty(units, np.int32), np.empty(4 * ((units + 3) // 4), np.uint32)
     trace, seen = np.zeros(inputs.shape[1], states.dtype), np.empty(inputs.shape[1], states.dtype)
-    input_noise = np.empty(inputs.shape[1])
+    input_noise, inverse = np.empty(inputs.shape[1]), states.dtype.type(1.0) / temperature
     for step in range(steps):
         field[:] = constant
         if frames.shape[0] > 0:
@@ -51,7 +51,7 @@ def unroll(
             inputs[step] = trace
             input_drive(trace, wiring, scratch, field)
         drive(states[step], wiring, scratch, field)
-        fire(field, temperature, False, spiking, seed, stream, step, replica, bits, noise, chances, pulses)
+        fire(field, temperature, inverse, False, spiking, seed, stream, step, replica, bits, noise, chances, pulses)
         states[step + 1] = states[step]
         follow(states[step + 1], pulses, leak)
 
@@ -66,6 +66,7 @@ def reverse(
     scratch = scratch_for(wiring)
     field, chances, bits = np.empty(units, states.dtype), np.empty(units, states.dtype), np.empty(units, np.int32)
     slope, adjoint = np.empty(units, states.dtype), np.zeros(units, states.dtype)
+    inverse = states.dtype.type(1.0) / temperature
     for step in range(steps - 1, -1, -1):
         if step >= steps - window:
             for unit in range(units - last):
@@ -77,7 +78,7 @@ def reverse(
         if changing:
             input_drive(seen, wiring, scratch, field)
         drive(states[step], wiring, scratch, field)
-        probabilities(field, temperature, bits, chances)
+        probabilities(field, temperature, inverse, bits, chances)
         for unit in range(units):
             slope[unit] = leak[unit] * firing_slope(chances[unit], temperature[unit]) * adjoint[unit]
             bias[unit] += slope[unit]

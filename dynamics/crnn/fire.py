@@ -3,9 +3,9 @@
 Main results: decays, probabilities, pair_probabilities, clipped, pair_clipped, spikes, pair_spikes, fire, fire_pair, follow.
 
 Nothing in them depends on another unit, so LLVM runs 16 units at once. In float32 the exponential is a polynomial: p is within
-2e-7 of itself at the rounded h/T ≥ −87, and below that stays at 1.6e-38; in float64 it is firing_probability, unit by unit. The
-plain forms that the tests compare with are firing_probability, and uniforms of dynamics.philox. Two phases fire at once, as mean
-and half difference, so that what differs little is exact.
+2e-7 of itself at the rounded h · (1/T) ≥ −87, and below that stays at 1.6e-38; in float64 it is firing_probability, unit by
+unit. The plain forms that the tests compare with are firing_probability, and uniforms of dynamics.philox. Two phases fire at
+once, as mean and half difference, so that what differs little is exact.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ _OFFSET, _MANTISSA = np.int32(_ROUND.view(np.int32) - 127), np.int32(23)
 
 
 @kernel()
-def decays(field, temperature, bits, out):
-    """out (units,) = e^{−|h|/T}, at least e^{−87} in float32; bits (units,) int32 is working memory."""
+def decays(field, temperature, inverse, bits, out):
+    """out (units,) = e^{−|h|/T}, at least e^{−87} in float32, which takes T's inverse; bits (units,) int32 is working memory."""
     units = field.shape[0]
     if field.itemsize == 8:
         for unit in range(units):
@@ -40,7 +40,7 @@ def decays(field, temperature, bits, out):
         return
     power = bits.view(np.float32)
     for unit in range(units):
-        x = max(-abs(np.float32(field[unit] / temperature[unit])), _LEAST)
+        x = max(-abs(np.float32(field[unit] * inverse[unit])), _LEAST)
         shifted = np.float32(x * _PER_LN2 + _ROUND)
         n = np.float32(shifted - _ROUND)
         r = np.float32(np.float32(x - n * _LN2_HIGH) - n * _LN2_LOW)
@@ -55,20 +55,23 @@ def decays(field, temperature, bits, out):
 
 
 @kernel()
-def probabilities(field, temperature, bits, chances):
-    """chances (units,) = σ(h/T) for field and temperature (units,) of one dtype; bits (units,) int32 is working memory."""
+def probabilities(field, temperature, inverse, bits, chances):
+    """chances (units,) = σ(h/T) for field, temperature and its inverse (units,) of one dtype.
+
+    bits (units,) int32 is working memory. A division costs as much as ten terms of the exponential: float32 takes the inverse.
+    """
     if field.itemsize == 8:
         for unit in range(field.shape[0]):
             chances[unit] = firing_probability(field[unit], temperature[unit])
         return
-    decays(field, temperature, bits, chances)
+    decays(field, temperature, inverse, bits, chances)
     for unit in range(field.shape[0]):
         decayed = chances[unit]
         chances[unit] = (_ONE if field[unit] >= _ZERO else decayed) / (_ONE + decayed)
 
 
 @kernel()
-def pair_probabilities(field, half, temperature, bits, spare, chances, half_chances):
+def pair_probabilities(field, half, temperature, inverse, bits, spare, chances, half_chances):
     """Mean and half difference of p± = σ((h ± d)/T), all (units,); spare, four such arrays, is working memory.
 
     With x = |h|/T, t = |d|/T, e = e^{−x}, f = e^{−t} and w = 1/(f(1 + e²) + e(1 + f²)): (p₊ − p₋)/2 = ±½ e(1 − f²) w, a series
@@ -86,14 +89,14 @@ def pair_probabilities(field, half, temperature, bits, spare, chances, half_chan
     for unit in range(field.shape[0]):
         shared = max(zero, min(abs(field[unit]), abs(half[unit])) - far * temperature[unit])
         weight[unit] = abs(half[unit]) - shared
-    decays(risen, temperature, bits, decayed)
-    decays(weight, temperature, bits, half_decayed)
+    decays(risen, temperature, inverse, bits, decayed)
+    decays(weight, temperature, inverse, bits, half_decayed)
     if field.itemsize == 8:
         for unit in range(field.shape[0]):
             risen[unit] = -math.expm1(-two * abs(half[unit] / temperature[unit]))
     else:
         for unit in range(field.shape[0]):
-            t = np.float32(two * abs(half[unit] / temperature[unit]))
+            t = np.float32(two * abs(half[unit] * inverse[unit]))
             series = _C4 - t * (_C5 - t * _C6)
             series = t * (_ONE - t * (_C2 - t * (_C3 - t * series)))
             risen[unit] = series if t < _QUARTER else _ONE - half_decayed[unit] * half_decayed[unit]
@@ -155,7 +158,7 @@ def pair_spikes(drawn, other_drawn, chances, half_chances, pulses, half_pulses):
 
 
 @kernel()
-def fire(field, temperature, hard, spiking, seed, stream, step, replica, bits, noise, chances, pulses):
+def fire(field, temperature, inverse, hard, spiking, seed, stream, step, replica, bits, noise, chances, pulses):
     """A step of one phase, all (units,): chances = σ(h/T), pulses = spikes with these chances, or the chances where not spiking.
 
     hard: clip(h/T, 0, 1) in place of σ. noise (4·groups,) uint32 and bits (units,) int32 are working memory.
@@ -163,7 +166,7 @@ def fire(field, temperature, hard, spiking, seed, stream, step, replica, bits, n
     if hard:
         clipped(field, temperature, chances)
     else:
-        probabilities(field, temperature, bits, chances)
+        probabilities(field, temperature, inverse, bits, chances)
     if spiking:
         random_words(seed, stream, step, replica, noise)
         spikes(noise, chances, pulses)
@@ -173,14 +176,14 @@ def fire(field, temperature, hard, spiking, seed, stream, step, replica, bits, n
 
 @kernel()
 def fire_pair(
-    field, half_field, temperature, hard, spiking, seed, stream, other_stream, step, replica, bits, spare, noise, other_noise,
-    chances, half_chances, pulses, half_pulses,
+    field, half_field, temperature, inverse, hard, spiking, seed, stream, other_stream, step, replica, bits, spare, noise,
+    other_noise, chances, half_chances, pulses, half_pulses,
 ):  # fmt: skip
     """`fire` of two phases as their mean and half difference; equal streams give both the same noise."""
     if hard:
         pair_clipped(field, half_field, temperature, chances, half_chances)
     else:
-        pair_probabilities(field, half_field, temperature, bits, spare, chances, half_chances)
+        pair_probabilities(field, half_field, temperature, inverse, bits, spare, chances, half_chances)
     if spiking:
         random_words(seed, stream, step, replica, noise)
         if stream == other_stream:

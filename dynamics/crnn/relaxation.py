@@ -100,9 +100,10 @@ def relax(
         np.empty(risen_size(wiring), state.dtype),
     )
     changing, traced, size = frames.shape[0] > 0, spiking and tables.values.shape[0] > 0, state.dtype.type(window)
+    inverse = state.dtype.type(1.0) / temperature
     if changing:
         add_input(trace, wiring, scratch, up)
-    if traced:
+    if traced and state.any():
         add_drives(state, wiring, scratch, up, down)
     values = chances
     if statistic == 0:
@@ -127,7 +128,7 @@ def relax(
             cost_slope(state[last:], readout, readout_bias, target, error, slope)
             for unit in range(units - last):
                 field[last + unit] -= nudging * slope[unit]
-        fire(field, temperature, hard, spiking, seed, stream, step, replica, bits, noise, chances, pulses)
+        fire(field, temperature, inverse, hard, spiking, seed, stream, step, replica, bits, noise, chances, pulses)
         follow(state, pulses, leak)
         if traced and step + 1 < first + steps:
             follow_spikes(pulses, leak, wiring, tables, lists, up, down)
@@ -191,6 +192,7 @@ def relax_pair(
     other_noise, lists = np.empty_like(noise), lists_for(tables)
     seen, input_noise, framed = np.empty_like(trace), np.empty(trace.shape[0]), np.empty(risen_size(wiring), mean.dtype)
     changing, traced, size = frames.shape[0] > 0, spiking and tables.values.shape[0] > 0, mean.dtype.type(window)
+    inverse = mean.dtype.type(1.0) / temperature
     if changing:
         add_input(trace, wiring, scratch, up)
     if traced:
@@ -224,7 +226,7 @@ def relax_pair(
             field[last + unit] -= nudging * slope[unit] + half_nudging * half_slope[unit]
             half_field[last + unit] -= half_nudging * slope[unit] + nudging * half_slope[unit]
         fire_pair(
-            field, half_field, temperature, hard, spiking, seed, stream, other_stream, step, replica, bits, spare, noise,
+            field, half_field, temperature, inverse, hard, spiking, seed, stream, other_stream, step, replica, bits, spare, noise,
             other_noise, chances, half_chances, pulses, half_pulses,
         )  # fmt: skip
         follow(mean, pulses, leak)
@@ -272,6 +274,7 @@ def input_drive_images(images, wiring, fields):
 @kernel(parallel=True)
 def settle_images(states, constants, wiring, temperature, leak, tolerance, max_steps, residuals):
     """Relax each free state in place until max|σ((h(s)−θ)/T) − s| ≤ tolerance; residuals (B,) are those of the states left."""
+    inverse = states.dtype.type(1.0) / temperature
     for image in prange(states.shape[0]):
         state = states[image]
         field, chances, scratch = np.empty_like(state), np.empty_like(state), scratch_for(wiring)
@@ -280,7 +283,7 @@ def settle_images(states, constants, wiring, temperature, leak, tolerance, max_s
         for _ in range(max_steps):
             field[:] = constants[image]
             drive(state, wiring, scratch, field)
-            probabilities(field, temperature, bits, chances)
+            probabilities(field, temperature, inverse, bits, chances)
             residuals[image] = np.abs(chances - state).max()
             if residuals[image] <= tolerance:
                 break

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.exact
 
 def chances_of(field, temperature):
     chances = np.empty_like(field)
-    probabilities(field, temperature, np.empty(len(field), np.int32), chances)
+    probabilities(field, temperature, 1 / temperature, np.empty(len(field), np.int32), chances)
     return chances
 
 
@@ -53,7 +53,7 @@ def test_each_unit_has_its_own_temperature_and_the_places_do_not_matter():
         generator.uniform(0.1, 2, 103).astype(np.float32),
     )
     chances = chances_of(field, temperature)
-    np.testing.assert_allclose(chances, reference(field / temperature), rtol=2e-7, atol=0)
+    np.testing.assert_allclose(chances, reference(field * (1 / temperature)), rtol=2e-7, atol=0)
     single = [chances_of(field[k : k + 1], temperature[k : k + 1])[0] for k in range(103)]
     assert np.array_equal(chances, single)
 
@@ -81,7 +81,7 @@ def test_words_are_those_of_the_uniforms_and_spikes_are_their_comparison(key, un
 def pair_of(field, half, temperature):
     chances, halves = np.empty_like(field), np.empty_like(field)
     spare, bits = tuple(np.empty_like(field) for _ in range(4)), np.empty(len(field), np.int32)
-    pair_probabilities(field, half, temperature, bits, spare, chances, halves)
+    pair_probabilities(field, half, temperature, 1 / temperature, bits, spare, chances, halves)
     return chances, halves
 
 

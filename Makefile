@@ -63,7 +63,7 @@ lint: .venv/.dev  ## Style, types and the direction of imports
 mutants: .venv/.mutants  ## Do the tests notice mutants of the code (about an hour and a half on 2 cores)
 	@$(BIN)/python -m tests.mutants
 
-bench: .venv/.bench  ## Race the kernels against other implementations (about 10 minutes on 2 free cores)
+bench: .venv/.bench  ## Race the kernels against other implementations (about 17 minutes on 2 free cores)
 	@$(BIN)/python -m benchmarks
 
 derive: .venv/.core  ## Derive the equations again and rewrite meanfield/equations.py

@@ -3,12 +3,12 @@
 Main results: Tables, tabulate, lists_for, Lists, add_spikes, SPARSE.
 
 The field of leaky spikes is a trace of its own: with s ← (1−ε)s + ε z, the drive J s becomes (1−ε) J s + ε J z. So only J z is
-computed, z binary, a sum of the rows of J whose unit fired. A layer's spikes are packed as bits, 64 a word, channels last, and
-listed place by place, as units or, where many fire, as groups of four with the pattern of the four: a nibble's row is the sum of
-its units' rows, taken from a table sixteen times as long. Every window of a convolution then reads one stretch of the list a row,
-every unit above adds one stretch of the window below, both by `add_rows`. Events cost in proportion to activity; nibbles hardly
-depend on it, at most one row for four units. A layer lists nibbles where more than SPARSE of its units fire. The plain form is
-`drive` of the spikes as numbers.
+computed, z binary, a sum of the rows of J whose unit fired. A layer's spikes are listed place by place, channels last, as units
+or, where many fire, packed as bits, 64 a word, and listed as groups of four with the pattern of the four: a nibble's row is the
+sum of its units' rows, taken from a table sixteen times as long. Every window of a convolution then reads one stretch of the
+list a row, every unit above adds one stretch of the window below, both by `add_rows`. Events cost in proportion to activity;
+nibbles hardly depend on it, at most one row for four units. A layer lists nibbles where more than SPARSE of its units fire. The
+plain form is `drive` of the spikes as numbers.
 """
 
 from __future__ import annotations
@@ -178,17 +178,23 @@ def pack(values, factor, least, places, channels, bits):
 
 
 @kernel()
-def list_units(bits, places, channels, names, firsts):
-    """The units that fired, by their number in the layer; how many."""
-    words, count = (channels + WORD - 1) // WORD, 0
+def list_units(values, factor, least, places, channels, names, firsts):
+    """The units that fired, factor · values > least, by their number in the layer; how many."""
+    lanes, count = LINE // values.itemsize, 0
+    whole = channels & -lanes
     for place in range(places):
         firsts[place] = count
-        for w in range(words):
-            word, start = bits[place * words + w], place * channels + w * WORD
+        start = place * channels
+        for first in range(start, start + whole, lanes):
+            word = signs(values, first, factor, least)
             while word != np.uint64(0):
-                names[count] = start + trailing_zeros(word)
+                names[count] = first + trailing_zeros(word)
                 count += 1
                 word &= word - np.uint64(1)
+        for unit in range(start + whole, start + channels):
+            if factor * values[unit] > least:
+                names[count] = unit
+                count += 1
     firsts[places] = count
     return count
 
@@ -218,9 +224,9 @@ def add_spikes(
     other_up and other_down likewise with other_factor, where that is not 0.
     """
     places, channels = tables.places[source], tables.channels[source]
-    pack(values, sign, least, places, channels, lists.bits)
-    count, kind = list_units(lists.bits, places, channels, lists.names, lists.firsts), 0
+    count, kind = list_units(values, sign, least, places, channels, lists.names, lists.firsts), 0
     if count > SPARSE * places * channels:
+        pack(values, sign, least, places, channels, lists.bits)
         count, kind = list_nibbles(lists.bits, places, channels, lists.names, lists.firsts), 1
     if count == 0:
         return

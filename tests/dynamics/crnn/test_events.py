@@ -112,7 +112,7 @@ def test_lists_name_every_unit_that_fired_and_every_group_with_its_pattern_place
     pack(spikes.ravel(), dtype(1), dtype(0.5), places, channels, bits)
     unpacked = [[int(bits[p * words + c // 64]) >> (c % 64) & 1 for c in range(channels)] for p in range(places)]
     assert np.array_equal(unpacked, spikes)
-    count = list_units(bits, places, channels, names, firsts)
+    count = list_units(-2 * spikes.ravel(), dtype(-1), dtype(1), places, channels, names, firsts)
     assert names[:count].tolist() == np.flatnonzero(spikes).tolist()
     assert firsts.tolist() == [0, *np.cumsum(spikes.sum(axis=1)).astype(int).tolist()]
     count = list_nibbles(bits, places, channels, names, firsts)

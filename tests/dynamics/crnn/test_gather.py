@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from numba import njit
 from numba.core import config
 from numba.core.errors import TypingError
 
 from dynamics.crnn.gather import JOB, MOST_COLUMNS, add_rows, add_rows_plain, signs, trailing_zeros
+from dynamics.kernel import kernel
 from dynamics.tiles import lanes
 
 pytestmark = pytest.mark.exact
@@ -19,12 +19,12 @@ compiled = pytest.mark.skipif(bool(config.DISABLE_JIT), reason="without the comp
 DTYPES = st.sampled_from([np.float32, np.float64])
 
 
-@njit
+@kernel()
 def lowest_bit(word):
     return trailing_zeros(word)
 
 
-@njit
+@kernel()
 def bits_of(values, start, factor, least):
     return signs(values, start, factor, least)
 

@@ -126,24 +126,16 @@ def spread(layer, sources, memory, wide):
 
 @kernel()
 def _meet(mean, half, upper, lower, place, target):
-    """target = what mean + half sends where upper is the place, and mean − half where lower is: half the sum, or the mean."""
+    """target = what mean + half sends where upper is the place, and mean − half where lower is: half the sum, or the mean.
+
+    With mean and half in each other's place it is half the difference.
+    """
     zero, two = target.dtype.type(0.0), target.dtype.type(2.0)
     for o in range(target.shape[0]):
         up, down = upper[o] == place, lower[o] == place
         apart = (mean[o] + half[o]) / two if up else zero
         apart = (mean[o] - half[o]) / two if down else apart
         target[o] = mean[o] if up and down else apart
-
-
-@kernel()
-def _part(mean, half, upper, lower, place, target):
-    """`_meet` of half the difference."""
-    zero, two = target.dtype.type(0.0), target.dtype.type(2.0)
-    for o in range(target.shape[0]):
-        up, down = upper[o] == place, lower[o] == place
-        apart = (mean[o] + half[o]) / two if up else zero
-        apart = (half[o] - mean[o]) / two if down else apart
-        target[o] = half[o] if up and down else apart
 
 
 @kernel()
@@ -160,4 +152,4 @@ def spread_pair(layer, sources, half_sources, memory, wide, half_wide):
             place = np.int32(_place(layer, pooled, k))
             to = place * layer.wide_above
             _meet(mean, half, upper, lower, place, wide[to : to + above])
-            _part(mean, half, upper, lower, place, half_wide[to : to + above])
+            _meet(half, mean, upper, lower, place, half_wide[to : to + above])

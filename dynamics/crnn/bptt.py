@@ -58,9 +58,12 @@ def unroll(
 
 @kernel()
 def reverse(
-    states, inputs, image, constant, changing, output_slope, window, wiring, temperature, leak, product, bias
+    states, inputs, image, constant, changing, output_slope, pull, window, wiring, temperature, leak, product, bias
 ):  # fmt: skip
-    """product (kernels,) += ∂L/∂kernel and bias (units,) += ∂L/∂h summed over steps, for output_slope = ∂C/∂(mean trace)."""
+    """product (kernels,) += ∂L/∂kernel and bias (units,) += ∂L/∂h summed over steps, for output_slope = ∂C/∂(mean trace).
+
+    pull (units,): what a penalty on rates adds to it at every unit.
+    """
     steps, units = states.shape[0] - 1, states.shape[1]
     last = wiring.layers[-1].start_above
     scratch = scratch_for(wiring)
@@ -69,6 +72,8 @@ def reverse(
     inverse = states.dtype.type(1.0) / temperature
     for step in range(steps - 1, -1, -1):
         if step >= steps - window:
+            for unit in range(units):
+                adjoint[unit] += pull[unit] / window
             for unit in range(units - last):
                 adjoint[last + unit] += output_slope[unit] / window
         seen = image
@@ -90,8 +95,8 @@ def reverse(
 
 @kernel(parallel=True)
 def backpropagate_images(
-    images, constants, frames, targets, starts, steps, window, wiring, readout, readout_bias, temperature, leak, hold, input_leak,
-    coded, spiking, seed, stream, replicas, averages, products, biases,
+    images, constants, frames, targets, starts, steps, window, wiring, readout, readout_bias, pull, temperature, leak, hold,
+    input_leak, coded, spiking, seed, stream, replicas, averages, products, biases,
 ):  # fmt: skip
     """Both directions for every image of a batch, in blocks of products (BLOCKS, kernels) and biases (BLOCKS, units)."""
     count, blocks, units = averages.shape[0], products.shape[0], averages.shape[1]
@@ -113,7 +118,7 @@ def backpropagate_images(
                     averages[image, unit] += states[step, unit] / window
             cost_slope(averages[image, last:], readout, readout_bias, targets[image], error, slope)
             reverse(
-                states, inputs, images[image], constants[image], changing, slope, window, wiring, temperature, leak,
+                states, inputs, images[image], constants[image], changing, slope, pull, window, wiring, temperature, leak,
                 products[block], biases[block],
             )  # fmt: skip
 
@@ -129,6 +134,8 @@ def backpropagate(
     start: Array | None = None,
 ) -> Backpropagated:
     """The gradient of the mean over a batch of C(mean trace over the last `window` of `steps`), from `start` or from rest.
+
+    The network's penalty on rates is part of C.
 
     start: (B, units); from a relaxed state it is BPTT truncated to the last `steps` uses of the weights.
 
@@ -149,7 +156,7 @@ def backpropagate(
     frames = driven.frames
     backpropagate_images(
         np.ascontiguousarray(clamped, dtype), driven.constants, frames.frames, targets.astype(dtype), begin,
-        steps, window, network.wiring, *network.readout, network.per_unit(network.temperature),
+        steps, window, network.wiring, *network.readout, network.pull, network.per_unit(network.temperature),
         network.per_unit(network.leak), frames.hold, dtype.type(frames.leak), frames.coded and spiking is not None,
         spiking is not None, noise.seed, noise.stream, noise.replicas, averages, products, biases,
     )  # fmt: skip

@@ -128,12 +128,18 @@ class LinearNoise:
 
     def radius(self) -> Bracket:
         """Of M's largest |eigenvalue|: what a residual proves, the bracket of 1 − D + (DW)^½|J|(DW)^½, and the estimate."""
-        size = self.drives.size
-        ends = [extreme_eigenvalue(self.map, size, which) for which in ("LA", "SA")]
+        ends = self._ends()
         absolute = self.drives.scaled("absolute", self.scale)
-        high = spectral_radius(lambda vector: (1.0 - self.leaks) * vector + absolute(vector), size).high
+        high = spectral_radius(lambda vector: (1.0 - self.leaks) * vector + absolute(vector), self.drives.size).high
         low = max(abs(value) - residual for value, residual in ends) - MARGIN * high
         return Bracket(max(0.0, low), high, max(abs(value) for value, _ in ends))
+
+    def largest(self) -> float:
+        """Of M's |eigenvalues|, by Lanczos' estimate alone."""
+        return max(abs(value) for value, _ in self._ends())
+
+    def _ends(self) -> list[tuple[float, float]]:
+        return [extreme_eigenvalue(self.map, self.drives.size, which) for which in ("LA", "SA")]
 
     def quadratic(self, probes: FloatArray, radius: float) -> tuple[FloatArray, FloatArray]:
         """x ∘ (Σx) for probes x (P, N) and a bound on the sum over units that the truncated series leaves out, (P,)."""

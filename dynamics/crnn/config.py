@@ -18,11 +18,12 @@ import msgspec
 from msgspec import Meta, Struct
 
 from dynamics.crnn.architecture import Architecture, Conv, Dense
-from dynamics.datasets import NAMES, STREAMS, Motion
+from dynamics.datasets import NAMES, STREAMS, Augmentation, Motion
 
 Count = Annotated[int, Meta(ge=1)]
 Seed = Annotated[int, Meta(ge=0, lt=2**32)]
 Positive = Annotated[float, Meta(gt=0)]
+NonNegative = Annotated[float, Meta(ge=0)]
 Fraction = Annotated[float, Meta(gt=0, le=1)]
 
 
@@ -38,16 +39,25 @@ class MotionTable(Table, frozen=True):
     contrast: Positive = Motion().contrast
 
 
+class AugmentationTable(Table, frozen=True):
+    """How a training image is drawn anew each time it is shown: mirrored in half of the cases, moved by up to `shift` pixels."""
+
+    flip: bool = Augmentation().flip
+    shift: Annotated[int, Meta(ge=0)] = Augmentation().shift
+
+
 class DataTable(Table, frozen=True):
     """Which images, the seed of the split, and how many train and validate; None takes what the data set has.
 
-    motion: of the saccades alone; where it is left out it is not recorded either, and its defaults hold.
+    augmentation: of the training images alone. motion: of the saccades alone. Left out, neither is recorded, and there is none, or
+    the defaults hold.
     """
 
     name: Literal[NAMES]  # type: ignore[valid-type]
     split_seed: Seed
     train_images: Count | None = None
     validation_images: Count | None = None
+    augmentation: AugmentationTable | msgspec.UnsetType = msgspec.UNSET
     motion: MotionTable | msgspec.UnsetType = msgspec.UNSET
 
 
@@ -167,10 +177,19 @@ class AdamTable(Table, frozen=True, tag_field="kind", tag="adam"):
     epsilon: Positive = 1e-8
 
 
+class AnnealTable(Table, frozen=True):
+    """Temperature and threshold begin here and reach the network's own, along a line, when a `share` of the training is over."""
+
+    share: Fraction
+    temperature: Positive | tuple[Positive, ...] | None = None
+    threshold: float | tuple[float, ...] | None = None
+
+
 class TrainingTable(Table, frozen=True):
     """Descent with one rate an array of weights (and the biases beside it), constant or falling to 0 along a cosine.
 
     weight_decay: each update also takes rate · weight_decay · weights off the weights, not off biases (decoupled).
+    rate_penalty λ: the cost becomes C + Σ λ_l · (mean rate of layer l), an L1 norm of rates; λ one number, or one a free layer.
     """
 
     epochs: Count
@@ -179,6 +198,8 @@ class TrainingTable(Table, frozen=True):
     optimiser: SgdTable | AdamTable
     schedule: Literal["cosine", "constant"] = "cosine"
     weight_decay: Annotated[float, Meta(ge=0)] = 0.0
+    rate_penalty: NonNegative | tuple[NonNegative, ...] | msgspec.UnsetType = msgspec.UNSET
+    anneal: AnnealTable | msgspec.UnsetType = msgspec.UNSET
 
 
 class InferenceTable(Table, frozen=True):
@@ -305,10 +326,11 @@ def _sentence(message: str, raw: dict[str, Any]) -> str:
 
 def _nearest(key: str) -> str:
     tables = [
-        ("", Experiment), ("data.", DataTable), ("data.motion.", MotionTable), ("network.", NetworkTable),
-        ("network.layers.", ConvTable), ("network.layers.", DenseTable), *(("rule.", rule) for rule in get_args(Rule)),
-        ("training.", TrainingTable), ("training.optimiser.", SgdTable), ("training.optimiser.", AdamTable),
-        ("inference.", InferenceTable), ("input.", InputTable),
+        ("", Experiment), ("data.", DataTable), ("data.augmentation.", AugmentationTable), ("data.motion.", MotionTable),
+        ("network.", NetworkTable), ("network.layers.", ConvTable), ("network.layers.", DenseTable),
+        *(("rule.", rule) for rule in get_args(Rule)), ("training.", TrainingTable), ("training.anneal.", AnnealTable),
+        ("training.optimiser.", SgdTable), ("training.optimiser.", AdamTable), ("inference.", InferenceTable),
+        ("input.", InputTable),
     ]  # fmt: skip
     known = {name: prefix + name for prefix, table in tables for name in table.__struct_fields__}
     close = difflib.get_close_matches(key, sorted(known), n=1)
@@ -327,11 +349,17 @@ def _check_together(experiment: Experiment) -> None:
             raise ValueError(
                 f"{path} must have one value per array of weights, {arrays}, got {len(values)}: {list(values)}"
             )
-    for name in ("temperature", "threshold", "leak"):
-        values = getattr(network, name)
+    training = experiment.training
+    per_layer = [(f"network.{name}", getattr(network, name)) for name in ("temperature", "threshold", "leak")]
+    per_layer.append(("training.rate_penalty", training.rate_penalty))
+    if training.anneal:
+        per_layer += [
+            (f"training.anneal.{name}", getattr(training.anneal, name)) for name in ("temperature", "threshold")
+        ]
+    for path, values in per_layer:
         if isinstance(values, tuple) and len(values) != len(network.layers):
             raise ValueError(
-                f"network.{name} must be one number or one per layer, {len(network.layers)}, got {len(values)}: {list(values)}"
+                f"{path} must be one number or one per layer, {len(network.layers)}, got {len(values)}: {list(values)}"
             )
     windows = [("inference.window", experiment.inference.window, experiment.inference.steps)]
     if isinstance(rule, Phases | Continual):
@@ -367,6 +395,10 @@ def _check_input(experiment: Experiment) -> None:
         raise ValueError(
             f"input.coding must be 'frames' for the event streams ({streams}) and for them alone, got {coding!r} with "
             f"data.name = {experiment.data.name!r}"
+        )
+    if experiment.data.augmentation and experiment.data.name == "dvs_gesture":
+        raise ValueError(
+            "data.augmentation is for images and saccades: dvs_gesture, whose labels tell left from right, takes none"
         )
     pooled = any(isinstance(layer, ConvTable) and layer.pooling == "max" for layer in experiment.network.layers)
     if pooled and isinstance(rule, Backpropagation | Implicit):

@@ -174,8 +174,8 @@ def _implicit(rule: Implicit, network: Network, images: Array | Frames, targets:
         raise ValueError("the implicit gradient needs a fixed point, which a changing input has not: use static images")
     mean, _ = network.settle(network.constants(images), tolerance=rule.tolerance, max_steps=rule.max_steps)
     susceptibility = mean * (1.0 - mean) / network.per_unit(network.temperature)
-    force = np.zeros_like(mean)
-    network.outputs(force)[:] = output_error(network, network.outputs(mean), targets)
+    force = np.tile(network.pull, (len(mean), 1))
+    network.outputs(force)[:] += output_error(network, network.outputs(mean), targets)
     systems = np.eye(network.architecture.units) - susceptibility[:, :, None] * network.couplings
     with threadpool_limits(1, user_api="blas"):
         adjoint = np.linalg.solve(systems, (susceptibility * force)[:, :, None])[:, :, 0].astype(network.dtype)

@@ -88,7 +88,8 @@ class Network:
 
     temperature and threshold, in the unit of the weights, and leak ε ∈ (0, 1]: numbers, or one a free layer. The threshold is
     fixed, never learned. rest: where every unit's trace starts. States have the dtype of the weights. activation "hard_sigmoid"
-    is clip((h − θ)/T, 0, 1) in place of σ((h − θ)/T), for deterministic EP alone.
+    is clip((h − θ)/T, 0, 1) in place of σ((h − θ)/T), for deterministic EP alone. rate_penalty λ ≥ 0, one or one a free layer: the
+    cost that nudges is C + Σ λ_l · (mean trace of layer l).
     """
 
     architecture: Architecture
@@ -99,6 +100,7 @@ class Network:
     leak: float | tuple[float, ...]
     rest: float = 0.5
     activation: Literal["logistic", "hard_sigmoid"] = "logistic"
+    rate_penalty: float | tuple[float, ...] = 0.0
 
     @property
     def dtype(self) -> np.dtype[np.floating]:
@@ -133,6 +135,11 @@ class Network:
     @cached_property
     def _units(self) -> tuple[Array, Array]:
         return self.per_unit(self.temperature), self.per_unit(self.leak)
+
+    @cached_property
+    def pull(self) -> Array:
+        """What the penalty adds to ∂C/∂s, λ_l/(units of layer l) at each of them, (units,)."""
+        return self.per_unit(self.rate_penalty) / self.architecture.per_unit(self.architecture.sizes).astype(self.dtype)
 
     @property
     def _hard(self) -> bool:
@@ -198,8 +205,9 @@ class Network:
         nudgings, spikes = np.broadcast_to(nudging, len(states)).astype(dtype), spiking is not None
         relax_images(
             states, drive.traces, drive.constants, frames.frames, aims, nudgings, first, steps, window, self.wiring,
-            self._tables(spikes), *self.readout, *self._units, frames.hold, dtype.type(frames.leak), frames.coded and spikes,
-            self._hard, spikes, STATISTICS.index(average_of), noise.seed, noise.stream, noise.replicas, averages, drive.averages,
+            self._tables(spikes), *self.readout, self.pull, *self._units, frames.hold, dtype.type(frames.leak),
+            frames.coded and spikes, self._hard, spikes, STATISTICS.index(average_of), noise.seed, noise.stream, noise.replicas,
+            averages, drive.averages,
         )  # fmt: skip
         return averages
 
@@ -229,7 +237,7 @@ class Network:
         nudging, half_nudging = (((nudgings[0] + sign * nudgings[1]) / 2).astype(dtype) for sign in (1, -1))
         relax_pairs(
             mean, half, drive.traces, drive.constants, frames.frames, targets.astype(dtype), nudging, half_nudging, first, steps,
-            window, self.wiring, self._tables(spikes), *self.readout, *self._units, frames.hold, dtype.type(frames.leak),
+            window, self.wiring, self._tables(spikes), *self.readout, self.pull, *self._units, frames.hold, dtype.type(frames.leak),
             frames.coded and spikes, self._hard, spikes, STATISTICS.index(average_of), noise[0].seed, noise[0].stream,
             noise[1].stream, noise[0].replicas, averages, half_averages, drive.averages,
         )  # fmt: skip

@@ -1,6 +1,6 @@
 """How a gradient moves parameters: descent with momentum, or Adam, at rates of their own and along a schedule.
 
-Main results: Moments, descend, schedule.
+Main results: Moments, descend, schedule, annealed.
 """
 
 from __future__ import annotations
@@ -29,6 +29,16 @@ class Moments(NamedTuple):
 def schedule(kind: str, done: float) -> float:
     """The factor of all rates when a share `done` ∈ [0, 1] of the training is over: ½(1 + cos π·done), or 1."""
     return 0.5 * (1.0 + math.cos(math.pi * done)) if kind == "cosine" else 1.0
+
+
+def annealed(
+    start: float | tuple[float, ...] | None, end: float | tuple[float, ...], share: float, layers: int
+) -> float | tuple[float, ...]:
+    """Where a line from start to end is after a share ∈ [0, 1] of it, one number or one a layer; None stands at the end."""
+    if start is None or share >= 1.0:
+        return end
+    starts, ends = ((v,) * layers if isinstance(v, (int, float)) else v for v in (start, end))
+    return tuple(begin + share * (last - begin) for begin, last in zip(starts, ends, strict=True))
 
 
 def descend(

@@ -81,12 +81,13 @@ def drive_input(trace, seen, fresh, coded, leak, wiring, tables, lists, scratch,
 
 @kernel()
 def relax(
-    state, trace, constant, frames, target, nudging, first, steps, window, wiring, tables, readout, readout_bias, temperature, leak,
-    hold, input_leak, coded, hard, spiking, statistic, seed, stream, replica, average, input_average,
+    state, trace, constant, frames, target, nudging, first, steps, window, wiring, tables, readout, readout_bias, pull, temperature,
+    leak, hold, input_leak, coded, hard, spiking, statistic, seed, stream, replica, average, input_average,
 ):  # fmt: skip
     """Run one phase of one image in place; average (units,) of traces, spikes or p_t (0, 1, 2) over the last `window` steps.
 
-    constant (units,): what no step changes of the field; frames (0, inputs) where that includes the input's drive. Where there
+    pull (units,): what the cost adds to its slope at every unit, a penalty on its rate. constant (units,): what no step changes of
+    the field; frames (0, inputs) where that includes the input's drive. Where there
     are tables, the drives among free layers are traces of spikes, see dynamics.crnn.events.
     """
     units, last = state.shape[0], wiring.layers[-1].start_above
@@ -126,6 +127,8 @@ def relax(
             drive(state, wiring, scratch, field)
         if nudging != 0.0:
             cost_slope(state[last:], readout, readout_bias, target, error, slope)
+            for unit in range(units):
+                field[unit] -= nudging * pull[unit]
             for unit in range(units - last):
                 field[last + unit] -= nudging * slope[unit]
         fire(field, temperature, inverse, hard, spiking, seed, stream, step, replica, bits, noise, chances, pulses)
@@ -141,14 +144,14 @@ def relax(
 
 @kernel(parallel=True)
 def relax_images(
-    states, traces, constants, frames, targets, nudgings, first, steps, window, wiring, tables, readout, readout_bias,
+    states, traces, constants, frames, targets, nudgings, first, steps, window, wiring, tables, readout, readout_bias, pull,
     temperature, leak, hold, input_leak, coded, hard, spiking, statistic, seed, stream, replicas, averages, input_averages,
 ):  # fmt: skip
     """`relax` for every image of a batch (B, …), in place."""
     for image in prange(states.shape[0]):
         relax(
             states[image], traces[image], constants[image], frames[image], targets[image], nudgings[image], first, steps, window,
-            wiring, tables, readout, readout_bias, temperature, leak, hold, input_leak, coded, hard, spiking, statistic, seed,
+            wiring, tables, readout, readout_bias, pull, temperature, leak, hold, input_leak, coded, hard, spiking, statistic, seed,
             stream, replicas[image], averages[image], input_averages[image],
         )  # fmt: skip
 
@@ -170,7 +173,7 @@ def pair_cost_slope(mean, half, weights, bias, target, error, slope, half_slope)
 @kernel()
 def relax_pair(
     mean, half, trace, constant, frames, target, nudging, half_nudging, first, steps, window, wiring, tables, readout,
-    readout_bias, temperature, leak, hold, input_leak, coded, hard, spiking, statistic, seed, stream, other_stream, replica,
+    readout_bias, pull, temperature, leak, hold, input_leak, coded, hard, spiking, statistic, seed, stream, other_stream, replica,
     average, half_average, input_average,
 ):  # fmt: skip
     """`relax` of two phases, s± = mean ± half, in place; averages of their mean and half difference, both (units,).
@@ -208,8 +211,9 @@ def relax_pair(
     half_average[:] = 0.0
     input_average[:] = 0.0
     for step in range(first, first + steps):
-        field[:] = constant
-        half_field[:] = 0.0
+        for unit in range(units):
+            field[unit] = constant[unit] - nudging * pull[unit]
+            half_field[unit] = -half_nudging * pull[unit]
         if changing:
             see(frames, step, hold, coded, seed, replica, input_noise, seen)
             follow_input(trace, seen, input_leak)
@@ -244,16 +248,16 @@ def relax_pair(
 @kernel(parallel=True)
 def relax_pairs(
     means, halves, traces, constants, frames, targets, nudgings, half_nudgings, first, steps, window, wiring, tables,
-    readout, readout_bias, temperature, leak, hold, input_leak, coded, hard, spiking, statistic, seed, stream, other_stream,
+    readout, readout_bias, pull, temperature, leak, hold, input_leak, coded, hard, spiking, statistic, seed, stream, other_stream,
     replicas, averages, half_averages, input_averages,
 ):  # fmt: skip
     """`relax_pair` for every image of a batch (B, …), in place."""
     for image in prange(means.shape[0]):
         relax_pair(
             means[image], halves[image], traces[image], constants[image], frames[image], targets[image], nudgings[image],
-            half_nudgings[image], first, steps, window, wiring, tables, readout, readout_bias, temperature, leak, hold, input_leak,
-            coded, hard, spiking, statistic, seed, stream, other_stream, replicas[image], averages[image], half_averages[image],
-            input_averages[image],
+            half_nudgings[image], first, steps, window, wiring, tables, readout, readout_bias, pull, temperature, leak, hold,
+            input_leak, coded, hard, spiking, statistic, seed, stream, other_stream, replicas[image], averages[image],
+            half_averages[image], input_averages[image],
         )  # fmt: skip
 
 

@@ -27,13 +27,16 @@ from dynamics.crnn.architecture import Architecture
 from dynamics.crnn.config import Experiment, fingerprint
 from dynamics.crnn.learning import Estimate, estimate
 from dynamics.crnn.network import STREAM_INFERENCE, Array, Frames, Network, Spiking
-from dynamics.crnn.optimiser import Moments, descend, schedule
-from dynamics.datasets import Data, Images, Motion, load
+from dynamics.crnn.optimiser import Moments, annealed, descend, schedule
+from dynamics.crnn.stability import Stability, stability
+from dynamics.datasets import Augmentation, Data, Images, Motion, load
 from dynamics.provenance import make_writable, provenance, write_atomically, write_json
 
 CONFIDENCE = 0.95
 # images that inference takes at once: bounds its memory
 INFERENCE_BATCH = 500
+# validation images whose relaxation is looked at after each epoch
+PROBES = 8
 SECONDS_BETWEEN_REPORTS = 1.0
 # mean firing rates of a layer beyond which it hardly tells one image from another
 SILENT, SATURATED = 1e-3, 0.5
@@ -48,7 +51,8 @@ class State:
     """All that training carries from one update to the next.
 
     batch: updates done of the current epoch, (); sums: of cost, errors and the layers' mean rates over the images of those, (2 +
-    layers,). train_cost, train_error, validation_accuracy and rates (…, layers) have one entry an epoch done.
+    layers,). train_cost, train_error, validation_accuracy, rates (…, layers), norms (…, arrays) and stability (…, 2) have one entry
+    an epoch done.
     """
 
     weights: Array
@@ -63,6 +67,8 @@ class State:
     train_error: NDArray[np.float64]
     validation_accuracy: NDArray[np.float64]
     rates: NDArray[np.float64]
+    norms: NDArray[np.float64]
+    stability: NDArray[np.float64]
 
     @property
     def epoch(self) -> int:
@@ -125,14 +131,20 @@ class Run:
         return math.ceil(len(self.data.train.labels) / self.experiment.training.batch)
 
     def network(self, state: State) -> Network:
-        """The network with a state's weights and bias."""
-        shared = self.experiment.network
+        """The network with a state's weights and bias, at the temperature and threshold of its moment in the training."""
+        training, shared = self.experiment.training, self.experiment.network
+        done = (state.epoch + int(state.batch) / self.batches) / training.epochs
+        temperature, threshold = shared.temperature, shared.threshold
+        if anneal := training.anneal:
+            layers, share = len(shared.layers), min(1.0, done / anneal.share)
+            temperature = annealed(anneal.temperature, temperature, share, layers)
+            threshold = annealed(anneal.threshold, threshold, share, layers)
         return Network(
-            self.architecture, state.weights, state.bias, shared.temperature, shared.threshold, shared.leak, shared.rest,
-            shared.activation or "logistic",
+            self.architecture, state.weights, state.bias, temperature, threshold, shared.leak, shared.rest,
+            shared.activation or "logistic", training.rate_penalty or 0.0,
         )  # fmt: skip
 
-    def images(self, images: Images, chosen: NDArray[np.integer]) -> Array | Frames:
+    def images(self, images: Images, chosen: NDArray[np.integer] | slice) -> Array | Frames:
         """The chosen images as the network takes them in."""
         table = self.experiment.input
         if table.coding == "static":
@@ -162,6 +174,11 @@ def _runs(experiment: Experiment, out: Path, data_dir: Path | None) -> list[Run]
         table.name, table.split_seed, train_images=table.train_images, validation_images=table.validation_images,
         motion=Motion(**msgspec.structs.asdict(table.motion)) if table.motion else None, data_dir=data_dir,
     )  # fmt: skip
+    if table.augmentation and table.augmentation.shift >= min(data.shape[1:]):
+        raise ValueError(
+            f"data.augmentation.shift must be below the images' {data.shape[1]} × {data.shape[2]} pixels, got "
+            f"{table.augmentation.shift}"
+        )
     architecture = experiment.architecture(data.shape, data.classes)
     presentations = (experiment.training.epochs + 1) * data.total
     if presentations > 2**32:
@@ -180,7 +197,7 @@ def start(experiment: Experiment, architecture: Architecture, seed: int) -> Stat
     layers = len(architecture.layers)
     return State(
         weights, bias, *Moments.zero(weights), *Moments.zero(bias), np.array(0), np.zeros(2 + layers), np.empty(0),
-        np.empty(0), np.empty(0), np.empty((0, layers)),
+        np.empty(0), np.empty(0), np.empty((0, layers)), np.empty((0, len(architecture.weight_shapes))), np.empty((0, 2)),
     )  # fmt: skip
 
 
@@ -214,11 +231,15 @@ def update(run: Run, state: State) -> State:
     batch = int(state.batch)
     order = np.random.default_rng([run.seed, state.epoch + 1]).permutation(len(images.labels))
     chosen = order[batch * training.batch : (batch + 1) * training.batch]
+    numbers = state.epoch * run.data.total + images.indices[chosen]
     targets, network = np.eye(run.data.classes)[images.labels[chosen]], run.network(state)
-    found = estimate(
-        run.experiment.rule, network, run.images(images, chosen), targets,
-        seed=run.seed, replicas=state.epoch * run.data.total + images.indices[chosen],
-    )  # fmt: skip
+    shown = run.images(images, chosen)
+    if table := run.experiment.data.augmentation:
+        drawn = images.augmented(
+            chosen, seed=run.seed, numbers=numbers, augmentation=Augmentation(table.flip, table.shift)
+        )
+        shown = run.images(drawn, slice(None))
+    found = estimate(run.experiment.rule, network, shown, targets, seed=run.seed, replicas=numbers)
     done = (state.epoch + batch / run.batches) / training.epochs
     factor, number = schedule(training.schedule, done), state.epoch * run.batches + batch + 1
     # an overflow is found, and named, just below
@@ -253,8 +274,10 @@ def _step(
 
 def close_epoch(run: Run, state: State) -> State:
     """After the last batch: means over the epoch and the accuracy on the validation images."""
-    means = state.sums / len(run.data.train.labels)
-    hits = _hits(run, run.network(state), run.data.validation)
+    means, network = state.sums / len(run.data.train.labels), run.network(state)
+    hits = _hits(run, network, run.data.validation)
+    norms = [np.linalg.norm(own.astype(np.float64)) for own in run.architecture.arrays(state.weights)]
+    probes = run.images(run.data.validation, np.arange(min(PROBES, hits.size)))
     return replace(
         state,
         batch=np.array(0),
@@ -263,6 +286,8 @@ def close_epoch(run: Run, state: State) -> State:
         train_error=np.append(state.train_error, means[1]),
         validation_accuracy=np.append(state.validation_accuracy, hits.mean()),
         rates=np.vstack([state.rates, means[2:]]),
+        norms=np.vstack([state.norms, norms]),
+        stability=np.vstack([state.stability, stability(network, probes)]),
     )
 
 
@@ -329,7 +354,11 @@ def _record(run: Run, state: State) -> dict[str, Any]:
         "metrics": metrics,
         "curves": {
             name: getattr(state, name).tolist()
-            for name in ("train_cost", "train_error", "validation_accuracy", "rates")
+            for name in ("train_cost", "train_error", "validation_accuracy", "rates", "norms")
+        }
+        | {
+            name: [None if math.isnan(value) else value for value in column]
+            for name, column in zip(Stability._fields, state.stability.T.tolist(), strict=True)
         },
     }
     write_json(run.folder / "result.json", document)
@@ -375,7 +404,7 @@ def recorded(folder: Path, data_dir: Path | None = None) -> tuple[Run, Network]:
     half = len(architecture.weight_shapes)
     state = replace(run.state, weights=np.concatenate(flat[:half]), bias=np.concatenate(flat[half:]))
     run = replace(run, state=state, folder=folder)
-    return run, run.network(state)
+    return run, run.network(replace(state, batch=np.array(run.batches * experiment.training.epochs)))
 
 
 def accuracy(hits: NDArray[np.bool_]) -> dict[str, float]:

@@ -1,13 +1,13 @@
 """The data sets that can be trained on, each split the same way: images in [0, 1], labels, and which is which.
 
-Main results: load, describe, Images, Data, Motion, NAMES, STREAMS, Missing.
+Main results: load, describe, Images, Data, Augmentation, Motion, NAMES, STREAMS, Missing.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynamics.datasets import cifar10, digits, dvs_gesture, fashion_mnist, idx, mnist, saccades
+from dynamics.datasets.augmentation import Augmentation, augmented
 from dynamics.datasets.files import Missing
 from dynamics.datasets.saccades import Motion
 
-__all__ = ["NAMES", "STREAMS", "Data", "Images", "Missing", "Motion", "describe", "load"]
+__all__ = ["NAMES", "STREAMS", "Augmentation", "Data", "Images", "Missing", "Motion", "describe", "load"]
 
 # held out of the files' training images, unless asked otherwise
 VALIDATION_IMAGES = 5_000
@@ -67,13 +68,14 @@ STREAMS = ("saccades", "dvs_gesture")
 class Images:
     """raw (n, inputs) in 0 … levels, channels last, labels (n,), and each image's index in the whole data set, (n,).
 
-    Of a stream raw is (n, frames, inputs), or what `moved` turns into that from (raw, indices).
+    Of a stream raw is (n, frames, inputs), or what `moved` turns into that from (raw, indices). size: height and width.
     """
 
     raw: NDArray[np.uint8]
     levels: int
     labels: NDArray[np.int64]
     indices: NDArray[np.int64]
+    size: tuple[int, int]
     moved: Callable[[NDArray[np.uint8], NDArray[np.int64]], NDArray[np.uint8]] | None = None
 
     def batch(self, chosen: NDArray[np.integer] | slice) -> NDArray[np.float64]:
@@ -84,6 +86,13 @@ class Images:
         """The chosen streams, (chosen, frames, inputs) of 0 and 1."""
         raw = self.raw[chosen]
         return raw if self.moved is None else self.moved(raw, self.indices[chosen])
+
+    def augmented(
+        self, chosen: NDArray[np.integer], *, seed: int, numbers: NDArray[np.int64], augmentation: Augmentation
+    ) -> Images:
+        """The chosen images alone, each mirrored and moved as its number of presentation says, (chosen,)."""
+        raw = augmented(self.raw[chosen], numbers, size=self.size, seed=seed, augmentation=augmentation)
+        return replace(self, raw=raw, labels=self.labels[chosen], indices=self.indices[chosen])
 
 
 @dataclass(frozen=True)
@@ -145,7 +154,9 @@ def load(
         moved = partial(saccades.frames, width=source.shape[2], seed=split_seed, motion=motion or Motion())
 
     def part(images: NDArray[np.uint8], own: NDArray[np.uint8], chosen: NDArray[np.int64], first: int) -> Images:
-        return Images(images[chosen], source.levels, own[chosen].astype(np.int64), chosen + first, moved)
+        return Images(
+            images[chosen], source.levels, own[chosen].astype(np.int64), chosen + first, source.shape[1:], moved
+        )  # fmt: skip
 
     return Data(
         part(raw, labels, order[held : held + wanted], 0),
@@ -168,7 +179,7 @@ def _digits(split_seed: int, train_images: int | None, validation_images: int | 
         if not 1 <= train_images <= len(parts[0]):
             raise ValueError(f"data.train_images must be 1 to {len(parts[0]):,} for digits, got {train_images}")
         parts[0] = parts[0][:train_images]
-    images = [Images(raw[part], digits.LEVELS, labels[part].astype(np.int64), part) for part in parts]
+    images = [Images(raw[part], digits.LEVELS, labels[part].astype(np.int64), part, digits.SHAPE[1:]) for part in parts]
     return Data(images[0], images[1], images[2], digits.SHAPE, digits.CLASSES, len(labels))
 
 

@@ -20,7 +20,7 @@ from dynamics.datasets.augmentation import Augmentation, augmented
 from dynamics.datasets.files import Missing
 from dynamics.datasets.saccades import Motion
 
-__all__ = ["NAMES", "STREAMS", "Augmentation", "Data", "Images", "Missing", "Motion", "describe", "load"]
+__all__ = ["NAMES", "STREAMS", "Augmentation", "Data", "Images", "Missing", "Motion", "augmented", "describe", "load"]
 
 # held out of the files' training images, unless asked otherwise
 VALIDATION_IMAGES = 5_000

@@ -33,11 +33,12 @@ def architectures(draw, convs=CONVS):
         raise
 
 
-def network(architecture, seed, *, scale=1.5, dtype=np.float64, temperature=0.5, leak=0.5, rest=0.3):
+def network(architecture, seed, *, scale=1.5, dtype=np.float64, temperature=0.5, leak=0.5, rest=0.3, rate_penalty=0.0):
     generator = np.random.default_rng(seed)
     weights = architecture.draw_weights(generator, [scale] * len(architecture.weight_shapes))
     bias = generator.normal(0.0, 0.3, architecture.biases)
-    return Network(architecture, weights.astype(dtype), bias.astype(dtype), temperature, 0.2, leak, rest)
+    shared = {"rest": rest, "rate_penalty": rate_penalty}
+    return Network(architecture, weights.astype(dtype), bias.astype(dtype), temperature, 0.2, leak, **shared)
 
 
 def batch(net, seed, count=3):

@@ -47,6 +47,22 @@ STOCHASTIC = ROOT / "experiments" / "digits_stochastic.toml"
         ("data.motion.frames=0", r"data\.motion\.frames: expected `int` >= 1, got 0"),
         ("data.motion.amplitude=29", r"data\.motion\.amplitude: expected `float` <= 28\.0, got 29"),
         ("data.motion.contrats=1", r"unknown key data\.motion\.contrats: did you mean data\.motion\.contrast\?"),
+        ("data.augmentation.shift=-1", r"data\.augmentation\.shift: expected `int` >= 0, got -1"),
+        (
+            "data.augmentation.fliip=true",
+            r"unknown key data\.augmentation\.fliip: did you mean data\.augmentation\.flip\?",
+        ),
+        ("training.rate_penalty=-0.5", r"training\.rate_penalty: expected .*>= 0\.0, got -0\.5"),
+        (
+            "training.rate_penalty=[1.0]",
+            r"training\.rate_penalty must be one number or one per layer, 2, got 1: \[1\.0\]",
+        ),
+        ("training.anneal.temperature=1.0", r"key training\.anneal\.share is missing: add it"),
+        ("training.anneal={share=0.0}", r"training\.anneal\.share: expected `float` > 0\.0, got 0\.0"),
+        (
+            "training.anneal={share=0.5, threshold=[1.0]}",
+            r"training\.anneal\.threshold must be one number or one per layer, 2, got 1: \[1\.0\]",
+        ),
         ("training.epochs", r"--set takes key=value with a dotted key, got 'training\.epochs'"),
         ("name.inner=3", r"--set name\.inner=3: name is a value, not a table"),
     ],
@@ -164,6 +180,11 @@ def test_recorded_results_belong_to_their_experiments():
         for seed in experiment.seeds:
             result = msgspec.json.decode((ROOT / "results" / experiment.name / str(seed) / "result.json").read_bytes())
             assert (result["config_hash"], result["seed"], result["dirty"]) == (fingerprint(experiment), seed, False)
+
+
+def test_gestures_are_not_mirrored():
+    with pytest.raises(ValueError, match=r"data\.augmentation is for images and saccades: dvs_gesture"):
+        load(ROOT / "experiments/saccades_bptt_spikes.toml", ["data.name=dvs_gesture", "data.augmentation={flip=true}"])
 
 
 def test_a_motion_that_is_left_out_leaves_the_fingerprint_alone():

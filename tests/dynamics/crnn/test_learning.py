@@ -45,13 +45,16 @@ def slopes(rule, net, seed=0):
 
 def loss(net):
     images, targets = batch(net)
-    outputs = net.outputs(net.settle(net.constants(images), tolerance=1e-15, max_steps=5000)[0])
-    return 0.5 * ((outputs - targets) ** 2).sum(axis=1).mean()
+    means = net.settle(net.constants(images), tolerance=1e-15, max_steps=5000)[0]
+    penalties = np.broadcast_to(net.rate_penalty, len(net.architecture.layers))
+    penalty = sum(own * means[:, place].mean() for own, place in zip(penalties, net.architecture.places, strict=True))
+    return 0.5 * ((net.outputs(means) - targets) ** 2).sum(axis=1).mean() + penalty
 
 
 @pytest.mark.exact
-def test_the_implicit_gradient_is_the_slope_of_the_loss():
-    net, step = network(), 1e-5
+@pytest.mark.parametrize("penalty", [0.0, 0.7, (0.2, 0.0, 1.1)])
+def test_the_implicit_gradient_is_the_slope_of_the_loss(penalty):
+    net, step = replace(network(), rate_penalty=penalty), 1e-5
     flat = np.concatenate([net.weights, net.bias])
 
     def at(values):
@@ -199,9 +202,9 @@ def test_nudged_phases_retrace_bptt_step_by_step_on_conv_nets(architecture, seed
 
 @pytest.mark.exact
 @settings(max_examples=12)
-@given(architectures(), st.integers(0, 2**16))
-def test_converged_ep_is_converged_bptt_readout_included(architecture, seed):
-    net = stacks.network(architecture, seed, scale=1.0)
+@given(architectures(), st.integers(0, 2**16), st.sampled_from([0.0, 1.5]))
+def test_converged_ep_is_converged_bptt_readout_and_penalty_included(architecture, seed, penalty):
+    net = stacks.network(architecture, seed, scale=1.0, rate_penalty=penalty)
     images, targets = stacks.batch(net, seed)
     shared = {"seed": 0, "replicas": np.arange(3)}
     exact = estimate(Backpropagation(steps=800, window=1), net, images, targets, **shared)
@@ -282,7 +285,7 @@ def test_two_phases_at_once_are_the_two_phases(phases, statistic, pooling):
     the largest of a window would choose among by rounding.
     """
     architecture = Architecture((1, 4, 4), (Conv(1, 1), Conv(2, 1, pool=2, pooling=pooling)), classes=3)
-    net = stacks.network(architecture, 5)
+    net = stacks.network(architecture, 5, rate_penalty=0.8)
     images, targets = stacks.batch(net, 5)
     replicas, drive, run = (
         np.arange(3),

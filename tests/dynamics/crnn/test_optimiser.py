@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dynamics.crnn.config import AdamTable, SgdTable
-from dynamics.crnn.optimiser import Moments, descend, schedule
+from dynamics.crnn.optimiser import Moments, annealed, descend, schedule
 
 pytestmark = pytest.mark.exact
 
@@ -55,6 +55,13 @@ def test_float32_stays_float32(table):
     start = np.ones(3, np.float32)
     parameters, moments = descend(table, start, start, Moments.zero(start), start, 1)
     assert {array.dtype for array in (parameters, *moments)} == {np.dtype(np.float32)}
+
+
+def test_annealing_goes_along_a_line_and_then_stays():
+    assert annealed(None, 0.25, 0.3, 2) == 0.25
+    assert annealed(1.0, (0.5, 0.0), 0.5, 2) == (0.75, 0.5)
+    assert annealed((2.0, 1.0), 0.0, 0.25, 2) == (1.5, 0.75)
+    assert annealed(2.0, 0.25, 1.0, 2) == 0.25
 
 
 def test_a_cosine_falls_from_one_to_zero_and_a_constant_stays():

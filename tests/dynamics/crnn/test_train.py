@@ -10,7 +10,9 @@ import pytest
 
 from dynamics.crnn import checkpoint
 from dynamics.crnn.config import Backpropagation, Continual, load
-from dynamics.crnn.train import Divergence, accuracy, close_epoch, prepare, train, update
+from dynamics.crnn.learning import estimate
+from dynamics.crnn.train import Divergence, accuracy, close_epoch, prepare, recorded, train, update
+from dynamics.datasets import Augmentation, augmented
 
 EXPERIMENT = Path(__file__).parents[3] / "experiments" / "digits_stochastic.toml"
 TINY = [
@@ -96,6 +98,11 @@ def test_training_learns_and_records_what_it_did(tmp_path):
     assert document["curves"]["train_cost"][-1] < document["curves"]["train_cost"][0]
     assert document["curves"]["validation_accuracy"][-1] == document["metrics"]["validation_accuracy"]["value"]
     assert document["metrics"]["test_accuracy"]["n"] == 540
+    curves = document["curves"]
+    norms = [np.linalg.norm(run.architecture.arrays(recorded(run.folder)[0].state.weights)[n]) for n in range(2)]
+    np.testing.assert_allclose(curves["norms"][-1], norms, rtol=1e-6)
+    assert len(curves["radius"]) == len(curves["contraction"]) == len(curves["norms"]) == 3
+    assert all(0.5 < radius < 1.0 for radius in curves["radius"])
     assert {"config_hash", "stream_version", "packages", "cpu", "threads", "commit", "dirty", "dtype"} <= set(document)
     assert str(tmp_path) not in (run.folder / "result.json").read_text(encoding="utf-8")
     stored = weights(run.folder)
@@ -136,6 +143,10 @@ def test_resume_refuses_another_experiments_checkpoint(tmp_path):
             "network.layers=[{kind='conv', channels=2, kernel=9}, {kind='dense', units=10}]",
             r"layer 1: a kernel \(9, 9\) does not fit an image \(8, 8\)",
         ),
+        (
+            "data.augmentation.shift=8",
+            r"data\.augmentation\.shift must be below the images' 8 × 8 pixels, got 8",
+        ),
         ("training.epochs=99999999", r"training\.epochs must be below \d+, got 99999999"),
     ],
 )
@@ -143,6 +154,52 @@ def test_what_does_not_fit_the_data_is_refused_before_anything_is_written(tmp_pa
     with pytest.raises(ValueError, match=sentence):
         prepare(tiny(override), tmp_path / "new")
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.exact
+def test_annealing_ends_at_the_networks_own_values_and_the_net_kept_is_that_one(tmp_path):
+    (run,) = prepare(tiny("training.anneal={share=0.5, temperature=1.25, threshold=-0.5}"), tmp_path)
+    epochs, batches = run.experiment.training.epochs, run.batches
+    for done, temperature in (
+        (0, 1.25),
+        (batches * epochs / 4, 0.75),
+        (batches * epochs / 2, 0.25),
+        (2 * batches, 0.25),
+    ):
+        at = replace(run.state, batch=np.array(int(done)))
+        share = min(1.0, int(done) / (batches * epochs / 2))
+        expected = 1.25 - share * 1.0
+        np.testing.assert_allclose(run.network(at).temperature, expected)
+        np.testing.assert_allclose(run.network(at).threshold, -0.5 + share * 1.0)
+        assert abs(expected - temperature) < 1 / batches
+    finish([run])
+    kept, network = recorded(run.folder)
+    assert (network.temperature, network.threshold) == (0.25, 0.5)
+    assert kept.state.epoch == 0
+
+
+@pytest.mark.exact
+def test_each_epoch_shows_every_image_once_drawn_anew(tmp_path, monkeypatch):
+    (run,) = prepare(tiny("data.augmentation.shift=2", "training.epochs=2"), tmp_path)
+    seen = []
+
+    def watched(rule, network, images, targets, *, seed, replicas):
+        seen.append((images, replicas))
+        return estimate(rule, network, images, targets, seed=seed, replicas=replicas)
+
+    monkeypatch.setattr("dynamics.crnn.train.estimate", watched)
+    finish([run])
+    train_part = run.data.train
+    place = {index: k for k, index in enumerate(train_part.indices)}
+    shown = {}
+    for images, replicas in seen:
+        for image, number in zip(images, replicas, strict=True):
+            shown[int(number)] = image
+    assert sorted(shown) == sorted(e * run.data.total + i for e in range(2) for i in train_part.indices)
+    for number, image in list(shown.items())[:50]:
+        raw = train_part.raw[place[number % run.data.total]][None]
+        expected = augmented(raw, np.array([number]), size=(8, 8), seed=0, augmentation=Augmentation(shift=2))
+        assert np.array_equal(image, expected[0] / 16)
 
 
 def test_an_accuracy_carries_its_wilson_interval():
@@ -206,6 +263,8 @@ def test_weights_that_are_no_numbers_stop_the_run_with_the_layer_and_the_remedy(
         ["network.readout=cross-entropy", "network.scales=[2.0, 2.0, 1.0]", "training.rates=[0.1, 0.1, 0.1]"],
         ["network.layers=[{kind='conv', channels=3, kernel=3, pool=2}, {kind='dense', units=10}]"],
         ["network.layers=[{kind='conv', channels=3, kernel=3, pool=2, pooling='max'}, {kind='dense', units=10}]"],
+        ["data.augmentation.shift=1"], ["data.augmentation={flip=true}"], ["training.rate_penalty=0.5"],
+        ["training.anneal={share=0.5, temperature=[0.5, 0.4]}"], ["training.anneal={share=1.0, threshold=0.0}"],
         ["network.leak=[0.5, 0.25]", "network.temperature=[0.3, 0.25]", "network.threshold=[0.4, 0.5]"],
     ],
 )  # fmt: skip

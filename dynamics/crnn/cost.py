@@ -1,0 +1,77 @@
+"""What a network and a rule cost, counted and not timed: synapses, multiply-adds, synaptic events.
+
+Main results: synapses, Work, work.
+
+A synapse is a pair of units that a weight couples, of a pooled convolution each pair that the pooled kernel reaches. A drive sends
+through each synapse between free layers once upwards and once downwards: two multiply-adds, or, of spikes, an addition for each
+spike that arrives, a *synaptic event*. A clamped image drives the first layer once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from dynamics.crnn.architecture import Architecture, Conv
+from dynamics.crnn.config import Backpropagation, Phases, Rule, Stochastic
+
+
+def synapses(architecture: Architecture) -> tuple[int, ...]:
+    """Pairs of units that the weights of each layer couple to what is below it, the input first; the readout's last, if any."""
+    found = []
+    below_each = (architecture.input, *architecture.shapes[:-1])
+    for layer, below, shape in zip(architecture.layers, below_each, architecture.shapes, strict=True):
+        if isinstance(layer, Conv):
+            sides = [_pairs(size, places, layer) for size, places in zip(below[1:], shape[1:], strict=True)]
+            found.append(int(np.prod(sides)) * below[0] * shape[0])
+        else:
+            found.append(int(np.prod(below)) * layer.units)
+    if architecture.classes:
+        found.append(architecture.sizes[-1] * architecture.classes)
+    return tuple(found)
+
+
+def _pairs(size: int, places: int, layer: Conv) -> int:
+    """Along one side: places, and pixels inside the image that each reaches by a kernel of one of its pooled drives."""
+    starts = np.arange(places) * layer.stride * layer.pool - layer.padding
+    reach = np.unique(np.add.outer(layer.stride * np.arange(layer.pool), np.arange(layer.kernel)))
+    pixels = np.add.outer(starts, reach)
+    return int(((pixels >= 0) & (pixels < size)).sum())
+
+
+@dataclass(frozen=True)
+class Work:
+    """Of one training image. multiply_adds: with every step's drive computed in full, its products for the gradient included.
+
+    events: additions, of the spikes of rules that spike, at the mean rates given; None for the others.
+    states: of N numbers each, that must be kept to form the gradient.
+    """
+
+    multiply_adds: int
+    events: float | None
+    states: int
+
+
+def work(architecture: Architecture, rule: Rule, rates: Sequence[float] | None = None) -> Work:
+    """What `rule` does with one static image; rates: mean spikes a unit and step of each free layer, of rules that spike.
+
+    EP: T₁ + 2 T₂ drives and two products; it keeps two averages and the running states of three. BPTT: T drives forwards, 2 T
+    backwards, the first to have the slopes again, T products; it keeps T states. ValueError for other rules.
+    """
+    pairs = synapses(architecture)
+    free, first = sum(pairs[1 : len(architecture.layers)]), pairs[0]
+    if isinstance(rule, Phases):
+        drives, products, states = rule.steps_free + 2 * rule.steps_nudged, 2, 5
+    elif isinstance(rule, Backpropagation):
+        drives, products, states = 3 * rule.steps, rule.steps, rule.steps + 1
+    else:
+        raise ValueError(f"work is counted for EP and BPTT, got rule {type(rule).__name__}")
+    adds = first + 2 * free * drives + products * (free + first)
+    events = None
+    if rates is not None and isinstance(rule, Stochastic):
+        # a layer's spikes go down to the layer below, where that is free, and up
+        inner = [0, *pairs[1 : len(architecture.layers)], 0]
+        events = drives * float(np.dot(rates, np.add(inner[:-1], inner[1:])))
+    return Work(adds, events, states)

@@ -161,7 +161,7 @@ def test_the_four_digits_experiments_differ_in_their_rule_and_its_rates_alone():
     assert len(shared) == 1
 
 
-@pytest.mark.parametrize("family", ["fashion", "saccades"])
+@pytest.mark.parametrize("family", ["fashion", "fashion10k", "saccades"])
 def test_experiments_of_a_family_differ_in_their_rule_alone_and_fit_their_images(family):
     """What the rules share is equal, and the layers take the data set's images."""
     experiments = [load(path) for path in sorted((ROOT / "experiments").glob(f"{family}_*.toml"))]
@@ -171,7 +171,8 @@ def test_experiments_of_a_family_differ_in_their_rule_alone_and_fit_their_images
     shared = {fingerprint(msgspec.structs.replace(one, name="", rule=experiments[0].rule)) for one in experiments}
     assert len(shared) == 1
     shape = (2, 28, 28) if family == "saccades" else (1, 28, 28)
-    assert experiments[0].architecture(shape, 10).shapes == ((16, 14, 14), (32, 7, 7))
+    first, second = (32, 64) if family == "fashion" else (16, 32)
+    assert experiments[0].architecture(shape, 10).shapes == ((first, 14, 14), (second, 7, 7))
 
 
 def test_recorded_results_belong_to_their_experiments():
@@ -200,6 +201,6 @@ def test_hard_sigmoids_are_for_deterministic_rules_and_leave_no_trace_where_they
         ValueError, match=r"network\.activation 'hard_sigmoid' needs deterministic EP: .* got rule Stochastic"
     ):
         load(STOCHASTIC, [hard])
-    for name in ("digits_deterministic", "fashion_continual"):
+    for name in ("digits_deterministic", "fashion10k_continual"):
         assert load(ROOT / "experiments" / f"{name}.toml", [hard]).network.activation == "hard_sigmoid"
     assert "activation" not in msgspec.to_builtins(load(STOCHASTIC).network)

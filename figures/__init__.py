@@ -18,5 +18,8 @@ NAMES = (
     "loss_smoothing",
     "claim_tightness",
     "digits_learning",
+    "fashion_learning",
+    "fashion_rules",
+    "training_stability",
     "speed",
 )

@@ -1,6 +1,6 @@
 """The page that every figure is drawn on: style, axes, shaded failures of a hypothesis, and the files it ends in.
 
-Main results: page, points, log_ticks, guide, shade, smoke, publish, Report.
+Main results: page, points, log_ticks, guide, shade, smoke, nothing, publish, Report.
 """
 
 from __future__ import annotations
@@ -103,6 +103,13 @@ def shade(axes: Axes, low: float, high: float, text: str, *, hatch: bool = False
 def smoke(figure: Figure) -> None:
     """SMOKE across the page: the numbers are of a short run that stands in for the reported one."""
     figure.text(0.5, 0.5, "SMOKE", fontsize=80, color="#CC0000", alpha=0.2, rotation=15, ha="center", va="center")
+
+
+def nothing(text: str) -> Figure:
+    """A page that says why there is nothing to draw."""
+    figure = Figure(figsize=(7.1, 1.0))
+    figure.text(0.5, 0.5, text, ha="center", va="center")
+    return figure
 
 
 def rendered(figure: Figure, kind: str, **settings: Any) -> bytes:

@@ -51,9 +51,7 @@ def draw(data: dict[str, Any]) -> Figure:
     """Ratios, roofline, memory, and three panels of scaling."""
     with page.style():
         if "missing" in data:
-            figure = Figure(figsize=(7.1, 1.0))
-            figure.text(0.5, 0.5, data["missing"], ha="center", va="center")
-            return figure
+            return page.nothing(data["missing"])
         figure, axes = page.page(2, 3, height=5.6)
         _ratios(axes[0], data["rows"])
         if data["roofline"]:

@@ -1,0 +1,62 @@
+"""Every rule on 10,000 images of Fashion-MNIST: which phases, which scheme, which statistic (results/fashion10k_*; thm:C3, thm:C8).
+
+Caption: (a) cost on the training images and (b) error on 5,000 validation images against the epoch, mean over seeds with
+the range of seeds as a band; (c) test error of each seed after the last epoch, 95 % Wilson intervals. One architecture,
+start, order of images, optimiser, schedule and number of updates. Phases that do not share their noise (dashed and dotted,
+purple) learn late or not at all.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from figures import page
+from figures.learning import ROOT, Rule, draw_learning, gathered, summary
+
+RULES = {
+    "fashion10k_bptt": Rule("BPTT", "BPTT", page.BOUND),
+    "fashion10k_deterministic": Rule("deterministic EP", "determ.", page.MEAN_FIELD),
+    "fashion10k_one_sided": Rule("one-sided EP", "one-sided", page.MEAN_FIELD, "--"),
+    "fashion10k_random_sign": Rule("EP, sign by lot", "by lot", page.MEAN_FIELD, ":"),
+    "fashion10k_continual": Rule("continual EP", "continual", page.ONSAGER),
+    "fashion10k_bptt_spikes": Rule("BPTT through spikes", "BPTT, spikes", page.GREY),
+    "fashion10k_stochastic_probabilities": Rule("StochEP, probabilities", "probab.", page.LINEAR),
+    "fashion10k_stochastic_traces": Rule("StochEP, traces", "traces", page.LEAKY),
+    "fashion10k_stochastic_spikes": Rule("StochEP, spikes", "spikes", page.GLAUBER),
+    "fashion10k_warm_started": Rule("warm-started phases", "warm", page.LEAKY, "--"),
+    "fashion10k_independent": Rule("independent phases", "independent", page.LEAKY, ":"),
+}
+
+
+def compute(
+    *,
+    results: Path = ROOT / "results",
+    experiments: Path = ROOT / "experiments",
+    report: page.Report = page.silent,
+) -> dict[str, Any]:
+    """Curves and test errors of the recorded runs that match their experiment files."""
+    report(1.0)
+    return summary(gathered(RULES, results=results, experiments=experiments))
+
+
+def draw(data: dict[str, Any]) -> Figure:
+    """Training cost, validation error, test error; a page that says so where nothing is recorded."""
+    with page.style():
+        if not data["rules"]:
+            return page.nothing("no recorded run matches experiments/fashion10k_*.toml: stochep train makes one")
+        figure = draw_learning(data, RULES, "10,000 images of Fashion-MNIST")
+        page.log_ticks(figure.axes[0].yaxis, (0.3, 0.4, 0.5, 0.7, 1, 2))
+        page.log_ticks(figure.axes[1].yaxis, (10, 15, 20, 30, 50, 90))
+    return figure
+
+
+def main() -> None:
+    """Compute and write figures/out/fashion_rules.*."""
+    page.publish("fashion_rules", compute(), draw)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,111 @@
+"""Recorded runs of one family of experiments: what their results hold, and how learning is drawn.
+
+Main results: ROOT, Rule, gathered, recorded, summary, draw_learning, draw_errors.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from dynamics.crnn.config import Experiment, fingerprint, load
+from figures import page
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+class Rule(NamedTuple):
+    """How an experiment is called in a legend and below a column, its colour and its line."""
+
+    label: str
+    short: str
+    colour: str
+    line: str = "-"
+
+
+def gathered(
+    rules: dict[str, Rule], *, results: Path = ROOT / "results", experiments: Path = ROOT / "experiments"
+) -> dict[str, list[dict[str, Any]]]:
+    """The result documents of each experiment that has its file, by seed; ValueError where none has."""
+    loaded = {name: load(experiments / f"{name}.toml") for name in rules if (experiments / f"{name}.toml").is_file()}
+    if not loaded:
+        pattern = f"{next(iter(rules)).partition('_')[0]}_*.toml"
+        raise ValueError(f"{experiments} holds no {pattern}: run this figure from a checkout of the project")
+    return {name: recorded(experiment, results) for name, experiment in loaded.items()}
+
+
+def recorded(experiment: Experiment, results: Path = ROOT / "results") -> list[dict[str, Any]]:
+    """The result documents of an experiment whose configuration is the file's, by seed."""
+    documents = [msgspec.json.decode(path.read_bytes()) for path in results.glob(f"{experiment.name}/*/result.json")]
+    own = [document for document in documents if document["config_hash"] == fingerprint(experiment)]
+    return sorted(own, key=lambda document: document["seed"])
+
+
+def summary(found: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    """Curves and test errors, as draw_learning takes them."""
+    return {
+        "rules": [_rule(name, documents) for name, documents in found.items() if documents],
+        "missing": sorted(name for name, documents in found.items() if not documents),
+    }
+
+
+def _rule(name: str, documents: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "name": name,
+        "config_hash": documents[0]["config_hash"],
+        "train_cost": [document["curves"]["train_cost"] for document in documents],
+        "validation_accuracy": [document["curves"]["validation_accuracy"] for document in documents],
+        "test": [{"seed": document["seed"], **document["metrics"]["test_accuracy"]} for document in documents],
+    }
+
+
+def draw_learning(data: dict[str, Any], rules: dict[str, Rule], what: str) -> Figure:
+    """Training cost, validation error, test error of each seed; under the caller's style."""
+    figure, (cost, validation, test) = page.page(1, 3, height=2.9)
+    for place, found in enumerate(data["rules"]):
+        rule = rules[found["name"]]
+        for axis, curves in ((cost, found["train_cost"]), (validation, 1 - np.array(found["validation_accuracy"]))):
+            values = np.array(curves) * (100.0 if axis is validation else 1.0)
+            epochs = np.arange(1, values.shape[1] + 1)
+            axis.plot(epochs, values.mean(axis=0), color=rule.colour, linestyle=rule.line, label=rule.label)
+            axis.fill_between(epochs, values.min(axis=0), values.max(axis=0), color=rule.colour, alpha=0.2, linewidth=0)
+        draw_errors(test, place, found["test"], rule.colour)
+    cost.set(xlabel="epoch", ylabel="cost on training images", yscale="log")
+    validation.set(xlabel="epoch", ylabel="validation error (%)")
+    # linear below 1 %, so that a perfect epoch has its place
+    validation.set_yscale("symlog", linthresh=1.0, linscale=0.5)
+    test.set(ylabel="test error (%)", ylim=(0, None), xlim=(-0.5, len(data["rules"]) - 0.5))
+    shorts = [rules[found["name"]].short for found in data["rules"]]
+    test.set_xticks(range(len(shorts)), shorts, rotation=90 if len(shorts) > 4 else 0)
+    for axis in (cost, validation):
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    handles, labels = cost.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(4, len(labels)))
+    figure.suptitle(_title(data, what), fontsize=8)
+    return figure
+
+
+def draw_errors(axes: Axes, place: float, seeds: list[dict[str, float]], colour: str) -> None:
+    """One point a seed with its 95 % Wilson interval, in per cent, side by side about a place."""
+    count = len(seeds)
+    where = place + (np.arange(count) - (count - 1) / 2) * 0.15
+    errors = [
+        {"value": 100 * (1 - seed["value"]), "low": 100 * (1 - seed["high"]), "high": 100 * (1 - seed["low"])}
+        for seed in seeds
+    ]
+    page.points(axes, where, errors, color=colour)
+
+
+def _title(data: dict[str, Any], what: str) -> str:
+    seeds = sorted({seed["seed"] for rule in data["rules"] for seed in rule["test"]})
+    images = data["rules"][0]["test"][0]["n"]
+    text = f"{what}, {'seed' if len(seeds) == 1 else 'seeds'} {', '.join(map(str, seeds))}, {images:,} test images"
+    if data["missing"]:
+        text += f"; no matching results of {', '.join(data['missing'])}"
+    return text

@@ -20,6 +20,7 @@ NAMES = (
     "digits_learning",
     "fashion_learning",
     "fashion_rules",
+    "event_stream",
     "training_stability",
     "speed",
 )

@@ -112,19 +112,34 @@ def drift_lag(model: Model, *, leak: float, drift: float, copies: int | None = N
     epsilon = float(leak_vector(leak, model.size)[0])
     require(model.gain < 1, "κ = ‖J‖₂/(4T)", model.gain)
     _check_drift(drift)
-    rate = 1 - epsilon * (1 - model.gain)
+    slack = 1 - model.gain
     if copies is None:
-        return drift / (epsilon * (1 - model.gain))
-    noise = epsilon**2 * model.size / (4 * whole_number("copies", copies, 1))
-    return (rate * drift + math.sqrt(drift**2 + (1 - rate**2) * noise)) / (1 - rate**2)
+        return drift / (epsilon * slack)
+    return stationary_distance(slack, drift, model.size / (4 * whole_number("copies", copies, 1)), leak=epsilon)
+
+
+def stationary_distance(slack: float, drift: float, noise: float, *, leak: float) -> float:
+    """X = [ρω + √(ω² + (1−ρ²)ε²·noise)]/(1 − ρ²), ρ = 1 − ε·slack, what X ← √((ρX + ω)² + ε²·noise) comes to.
+
+    noise: variance that one step of leak 1 adds, N/4K at most, Σ m(1−m) near a fixed point. Paper: thm:B10 b.
+    """
+    rate = 1 - leak * slack
+    return (rate * drift + math.sqrt(drift**2 + (1 - rate**2) * leak**2 * noise)) / (1 - rate**2)
 
 
 def best_leak(model: Model, *, drift: float, copies: int = 1) -> float:
     """ε* = min(1, (2/(1−κ)) q/(1+q)), q = (2(1−κ)ω√(K/N))^{2/3}: least lag + noise of thm:B10. Holds when κ < 1."""
     require(model.gain < 1, "κ = ‖J‖₂/(4T)", model.gain)
     _check_drift(drift)
-    slack = 1 - model.gain
-    ratio = (2 * slack * drift * math.sqrt(whole_number("copies", copies, 1) / model.size)) ** (2 / 3)
+    return lag_against_noise(1 - model.gain, drift, model.size / (4 * whole_number("copies", copies, 1)))
+
+
+def lag_against_noise(slack: float, drift: float, noise: float) -> float:
+    """The leak ε ∈ (0, 1] of least ω/(ε·slack) + √(ε·noise/(slack(2 − ε·slack))), as `stationary_distance` has them.
+
+    ε* = min(1, (2/slack) q/(1+q)), q = (slack·ω/√noise)^⅔. Paper: thm:B10 c.
+    """
+    ratio = (slack * drift / math.sqrt(noise)) ** (2 / 3)
     return min(1.0, 2 / slack * ratio / (1 + ratio))
 
 

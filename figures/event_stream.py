@@ -1,0 +1,96 @@
+"""Streams of events: the leak that follows them best, StochEP and BPTT (results/leaks.json, results/saccades_*; thm:B10).
+
+Caption: (a) distance of leaky spikes from the moving fixed point, √E‖s − m*‖², of a net trained on streams, at other leaks:
+points, measured over 32 validation streams with two standard errors; line, lag plus noise as B10 has them, read with the
+local gain and the local variance; dotted, their optimum ε*. (b) Validation error of a net trained at each leak on 10,000
+streams, 95 % Wilson intervals. (c) Validation error against the epoch of the recorded runs, mean and range over seeds; (d)
+their test errors.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from figures import page
+from figures.leak_study import RECORD
+from figures.learning import ROOT, Rule, draw_errors, gathered, summary
+
+RULES = {
+    "saccades_stochastic_probabilities": Rule("StochEP, probabilities", "StochEP", page.LINEAR),
+    "saccades_bptt_spikes": Rule("BPTT through spikes", "BPTT, spikes", page.GREY),
+}
+
+
+def compute(
+    *,
+    record: Path = RECORD,
+    results: Path = ROOT / "results",
+    experiments: Path = ROOT / "experiments",
+    report: page.Report = page.silent,
+) -> dict[str, Any]:
+    """The recorded study of leaks, and the recorded runs."""
+    report(1.0)
+    rows = msgspec.json.decode(record.read_bytes())["rows"] if record.is_file() else []
+    return {"leaks": rows, **summary(gathered(RULES, results=results, experiments=experiments))}
+
+
+def draw(data: dict[str, Any]) -> Figure:
+    """Distance and error against the leak, learning, test error."""
+    with page.style():
+        if not (data["leaks"] and data["rules"]):
+            return page.nothing("no record: python -m figures.leak_study, stochep train experiments/saccades_*.toml")
+        figure, (distance, swept, learning, test) = page.page(1, 4, height=2.6)
+        (found,) = [row["tracking"] for row in data["leaks"] if "tracking" in row]
+        distance.errorbar(
+            found["leaks"],
+            found["measured"],
+            2 * np.array(found["standard_error"]),
+            marker="o",
+            linestyle="none",
+            color=page.LEAKY,
+        )
+        distance.plot(found["leaks"], found["predicted"], color=page.BOUND)
+        distance.axvline(found["best"], color=page.GREY, linestyle=":")
+        distance.set(xlabel="leak ε", ylabel="√E‖s − m*‖²", xscale="log", ylim=(0, None))
+        errors = [
+            {
+                "value": 100 * (1 - row["validation_accuracy"]["value"]),
+                "low": 100 * (1 - row["validation_accuracy"]["high"]),
+                "high": 100 * (1 - row["validation_accuracy"]["low"]),
+            }
+            for row in data["leaks"]
+        ]
+        page.points(swept, [row["leak"] for row in data["leaks"]], errors, color=page.LINEAR)
+        swept.axvline(found["best"], color=page.GREY, linestyle=":")
+        swept.set(xlabel="leak ε", ylabel="validation error (%)", xscale="log")
+        for axis in (distance, swept):
+            page.log_ticks(axis.xaxis, (0.1, 0.2, 0.5, 1.0))
+        for place, rule in enumerate(data["rules"]):
+            look, curves = RULES[rule["name"]], 100 * (1 - np.array(rule["validation_accuracy"]))
+            epochs = np.arange(1, curves.shape[1] + 1)
+            learning.plot(epochs, curves.mean(axis=0), color=look.colour, label=look.label)
+            learning.fill_between(
+                epochs, curves.min(axis=0), curves.max(axis=0), color=look.colour, alpha=0.2, linewidth=0
+            )
+            draw_errors(test, place, rule["test"], look.colour)
+        learning.set(xlabel="epoch", ylabel="validation error (%)")
+        learning.xaxis.set_major_locator(MaxNLocator(integer=True))
+        test.set(ylabel="test error (%)", ylim=(0, None), xlim=(-0.5, len(data["rules"]) - 0.5))
+        test.set_xticks(range(len(data["rules"])), [RULES[rule["name"]].short for rule in data["rules"]], rotation=90)
+        figure.legend(*learning.get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    return figure
+
+
+def main() -> None:
+    """Compute and write figures/out/event_stream.*."""
+    page.publish("event_stream", compute(), draw)
+
+
+if __name__ == "__main__":
+    main()

@@ -21,6 +21,9 @@ NAMES = (
     "fashion_learning",
     "fashion_rules",
     "event_stream",
+    "sparsity",
     "training_stability",
+    "training_cost",
+    "certificates",
     "speed",
 )

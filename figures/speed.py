@@ -56,7 +56,7 @@ def draw(data: dict[str, Any]) -> Figure:
         _ratios(axes[0], data["rows"])
         if data["roofline"]:
             _roofline(axes[1], data["roofline"])
-        _memory(axes[2], data["memory"])
+        draw_memory(axes[2], data["memory"])
         _scaling(axes[3:], data["scaling"])
         figure.suptitle(f"{data['machine']['cpu']}, {data['machine']['cores']} cores{_absent(data)}", fontsize=8)
         if data["quick"]:
@@ -108,7 +108,7 @@ def _roofline(axes: Axes, found: dict[str, Any]) -> None:
     axes.legend(fontsize=5.5, loc="lower right")
 
 
-def _memory(axes: Axes, points: list[dict[str, Any]]) -> None:
+def draw_memory(axes: Axes, points: list[dict[str, Any]]) -> None:
     """Peak bytes of a step."""
     kinds = list(dict.fromkeys(point["kind"] for point in points))
     for kind, colour in zip(kinds, COLOURS, strict=False):

@@ -46,6 +46,13 @@ TINY = {
         "results": Path("nowhere"),
         "smoke": ("training.epochs=2", "training.batch=256", "network.layers=[{kind='dense', units=8}, {kind='dense', units=10}]"),
     },
+    "fashion_learning": {"results": Path("nowhere")},
+    "fashion_rules": {"results": Path("nowhere")},
+    "event_stream": {"results": Path("nowhere"), "record": Path("nowhere/leaks.json")},
+    "sparsity": {"results": Path("nowhere")},
+    "training_stability": {"results": Path("nowhere"), "record": Path("nowhere/stability.json")},
+    "training_cost": {"results": Path("nowhere"), "bench": Path("nowhere/bench.json")},
+    "certificates": {"results": Path("nowhere")},
     "speed": {"record": Path("nowhere/bench.json")},
 }  # fmt: skip
 

@@ -4,11 +4,12 @@ Main results: kernel, KERNELS.
 
 Strict floating point everywhere (no fastmath: it would make isnan lie), NumPy's division rules, compiled at first use
 and cached on disk. numba's own cache does not notice an edited callee in another file, so the folder is named after
-a hash of every kernel source and of the numba version: new sources, new folder.
+a hash of every kernel's source, of what these import, and of the numba version: new sources, new folder.
 """
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import os
 import shutil
@@ -37,10 +38,28 @@ def _cache_root() -> Path:
 
 def _source_hash(folder: Path) -> str:
     digest = hashlib.sha256(f"numba {numba.__version__} python {sys.version_info[:2]}".encode())
-    for source in sorted(folder.rglob("*.py")):
+    for source in _sources(folder):
         digest.update(source.relative_to(folder).as_posix().encode())
         digest.update(source.read_bytes())
     return digest.hexdigest()[:16]
+
+
+def _sources(folder: Path) -> list[Path]:
+    """The files that hold kernels, and all of this package that they import, whose values a kernel may have taken in."""
+    names = {".".join(path.relative_to(folder.parent).with_suffix("").parts): path for path in folder.rglob("*.py")}
+    found = {name for name, path in names.items() if "@kernel" in path.read_text(encoding="utf-8")}
+    waiting = list(found)
+    while waiting:
+        for node in ast.walk(ast.parse(names[waiting.pop()].read_bytes())):
+            imported: list[str] = []
+            if isinstance(node, ast.Import):
+                imported = [one.name for one in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                imported = [str(node.module), *(f"{node.module}.{one.name}" for one in node.names)]
+            new = {name for name in imported if name in names} - found
+            found |= new
+            waiting += new
+    return [names[name] for name in sorted(found)]
 
 
 def _prepare_cache() -> bool:

@@ -25,7 +25,7 @@ def save(folder: Path, epoch: int, batch: int, key: str, arrays: dict[str, NDArr
     The last two are kept.
     """
     buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **{_KEY: np.array(key)}, **arrays)
+    np.savez_compressed(buffer, allow_pickle=False, **{_KEY: np.array(key)}, **arrays)
     # the underscore sorts after the dot
     write_atomically(folder / f"epoch-{epoch:06d}{f'_{batch:06d}' if batch else ''}.npz", buffer.getvalue())
     for stale in _files(folder)[KEPT:]:

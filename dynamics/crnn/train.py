@@ -35,6 +35,8 @@ from dynamics.provenance import make_writable, provenance, write_atomically, wri
 CONFIDENCE = 0.95
 # images that inference takes at once: bounds its memory
 INFERENCE_BATCH = 500
+# updates whose costs are kept
+PREFIX = 20
 # validation images whose relaxation is looked at after each epoch
 PROBES = 8
 SECONDS_BETWEEN_REPORTS = 1.0
@@ -52,7 +54,7 @@ class State:
 
     batch: updates done of the current epoch, (); sums: of cost, errors and the layers' mean rates over the images of those, (2 +
     layers,). train_cost, train_error, validation_accuracy, rates (…, layers), norms (…, arrays) and stability (…, 2) have one entry
-    an epoch done.
+    an epoch done. first_costs: of the first PREFIX updates, by which a run can be told to repeat another.
     """
 
     weights: Array
@@ -69,6 +71,7 @@ class State:
     rates: NDArray[np.float64]
     norms: NDArray[np.float64]
     stability: NDArray[np.float64]
+    first_costs: NDArray[np.float64]
 
     @property
     def epoch(self) -> int:
@@ -198,6 +201,7 @@ def start(experiment: Experiment, architecture: Architecture, seed: int) -> Stat
     return State(
         weights, bias, *Moments.zero(weights), *Moments.zero(bias), np.array(0), np.zeros(2 + layers), np.empty(0),
         np.empty(0), np.empty(0), np.empty((0, layers)), np.empty((0, len(architecture.weight_shapes))), np.empty((0, 2)),
+        np.empty(0),
     )  # fmt: skip
 
 
@@ -253,6 +257,7 @@ def update(run: Run, state: State) -> State:
         state, weights=weights, bias=bias, weight_first=moments[0].first, weight_second=moments[0].second,
         bias_first=moments[1].first, bias_second=moments[1].second, batch=state.batch + 1,
         sums=state.sums + np.array([found.cost.sum(), errors, *rates_seen]),
+        first_costs=np.append(state.first_costs, found.cost.mean())[:PREFIX],
     )  # fmt: skip
 
 
@@ -354,12 +359,9 @@ def _record(run: Run, state: State) -> dict[str, Any]:
         "metrics": metrics,
         "curves": {
             name: getattr(state, name).tolist()
-            for name in ("train_cost", "train_error", "validation_accuracy", "rates", "norms")
+            for name in ("train_cost", "train_error", "validation_accuracy", "rates", "norms", "first_costs")
         }
-        | {
-            name: [None if math.isnan(value) else value for value in column]
-            for name, column in zip(Stability._fields, state.stability.T.tolist(), strict=True)
-        },
+        | dict(zip(Stability._fields, state.stability.T.tolist(), strict=True)),
     }
     write_json(run.folder / "result.json", document)
     return document

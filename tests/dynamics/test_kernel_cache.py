@@ -25,12 +25,13 @@ def scaled(value):
 
 CALLER = """
 from dynamics.callee import scaled
+from dynamics.constants import OFFSET
 from dynamics.kernel import kernel
 
 
 @kernel()
 def shifted(value):
-    return scaled(value) + 1.0
+    return scaled(value) + OFFSET
 """
 
 
@@ -43,6 +44,8 @@ def package(tmp_path: Path) -> Path:
     shutil.copy(str(dynamics.kernel.__file__), folder / "kernel.py")
     (folder / "caller.py").write_text(CALLER)
     (folder / "callee.py").write_text(CALLEE.format(factor=1.0))
+    (folder / "constants.py").write_text("OFFSET = 1.0\n")
+    (folder / "bystander.py").write_text("from dynamics.caller import shifted\n")
     return folder
 
 
@@ -62,6 +65,22 @@ def test_an_edited_callee_gives_new_numbers(package, tmp_path):
     assert run(package, cache).stdout == "3.0\n"
     (package / "callee.py").write_text(CALLEE.format(factor=5.0))
     assert run(package, cache).stdout == "11.0\n"
+
+
+def test_an_edited_constant_that_a_kernel_took_in_gives_new_numbers(package, tmp_path):
+    cache = tmp_path / "cache"
+    assert run(package, cache).stdout == "3.0\n"
+    (package / "constants.py").write_text("OFFSET = 2.0\n")
+    assert run(package, cache).stdout == "4.0\n"
+
+
+def test_a_file_that_only_calls_kernels_may_change(package, tmp_path):
+    cache = tmp_path / "cache"
+    run(package, cache)
+    before = compiled(cache)
+    (package / "bystander.py").write_text("from dynamics.caller import shifted\n\nDOUBLED = 2.0\n")
+    run(package, cache)
+    assert compiled(cache) == before
 
 
 def test_without_the_source_hash_an_edited_callee_is_not_noticed(package, tmp_path):

@@ -1,0 +1,174 @@
+"""What the figures of recorded runs read, and the studies that make records, at tiny size."""
+
+import json
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from dynamics.crnn.config import Experiment, fingerprint, load
+from dynamics.crnn.gradient_quality import rescaled
+from dynamics.crnn.network import Network
+from dynamics.crnn.train import PREFIX, prepare, start, update
+from dynamics.datasets import Missing
+from dynamics.provenance import provenance
+from figures import certificates, fashion_learning, sparsity, stability_study, training_cost, training_stability
+
+pytestmark = pytest.mark.exact
+
+EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
+RESULTS = EXPERIMENTS.with_name("results")
+ACCURACY = {"value": 0.9, "n": 100, "low": 0.83, "high": 0.95}
+
+
+def write(folder, name, seed, **changes):
+    """A result of the experiment as its file has it."""
+    experiment = load(EXPERIMENTS / f"{name}.toml")
+    document = {
+        "name": name, "seed": seed, "config": msgspec.to_builtins(experiment), "config_hash": fingerprint(experiment),
+        "curves": {
+            "train_cost": [0.5, 0.25], "validation_accuracy": [0.5, 0.9], "rates": [[0.5, 0.5], [0.25, 0.125]],
+            "norms": [[1.0, 2.0, 3.0]] * 2, "radius": [0.9, None], "contraction": [0.9, None],
+        },
+        "metrics": {"test_accuracy": ACCURACY},
+        **changes,
+    }  # fmt: skip
+    place = folder / name / str(seed)
+    place.mkdir(parents=True)
+    (place / "result.json").write_text(json.dumps(document), encoding="utf-8")
+
+
+def test_full_size_runs_are_gathered_by_rule_and_what_is_missing_is_named(tmp_path):
+    write(tmp_path, "fashion_bptt", 1)
+    write(tmp_path, "fashion_bptt", 0)
+    write(tmp_path, "fashion_deterministic", 0, config_hash="another")
+    data = fashion_learning.compute(results=tmp_path)
+    assert [rule["name"] for rule in data["rules"]] == ["fashion_bptt"]
+    assert [seed["seed"] for seed in data["rules"][0]["test"]] == [0, 1]
+    assert "fashion_deterministic" in data["missing"]
+    assert "seeds 0, 1, 100 test images" in fashion_learning.draw(data).get_suptitle()
+
+
+def test_work_of_ep_and_bptt_grows_with_steps_and_what_must_be_kept_of_bptts_alone(tmp_path):
+    write(tmp_path, training_cost.SPIKING, 0)
+    data = training_cost.compute(results=tmp_path, bench=tmp_path / "none", steps=(10, 100))
+    short, long = data["counts"]
+    assert long["EP kept"] == short["EP kept"]
+    assert long["BPTT kept"] == pytest.approx(10 * short["BPTT kept"], rel=0.06)
+    assert short["BPTT"] > short["EP"]
+    # a spike of a quarter or an eighth of the units spares most additions
+    assert short["events"] < 0.25 * short["EP"]
+    assert training_cost.draw(data).axes
+
+
+def test_the_mean_rate_is_over_units_and_the_front_keeps_what_nothing_beats(tmp_path):
+    write(tmp_path, sparsity.BASE, 0)
+    write(tmp_path, sparsity.KINDS["threshold"][0], 0)
+    data = sparsity.compute(results=tmp_path)
+    first, second = 16 * 14 * 14, 32 * 7 * 7
+    (row,) = data["settings"][sparsity.BASE]
+    assert row["rate"] == pytest.approx((0.25 * first + 0.125 * second) / (first + second))
+    assert sparsity.draw(data).axes
+    assert sparsity.front([(0.3, 5.0), (0.1, 9.0), (0.2, 9.5), (0.2, 6.0)]) == [(0.1, 9.0), (0.2, 6.0), (0.3, 5.0)]
+
+
+def test_a_certificate_is_read_with_its_ends_its_estimates_and_what_it_foretells(tmp_path):
+    bracket = {"low": 1.0, "high": 2.0, "estimate": 1.5}
+    said = {"quantity": "q", "claim": "B11", "kind": "approximation", "measured": 2.0, "standard_error": 0.1}
+    said["predicted_error"] = None
+    document = {
+        "name": "family_net", "seed": 3, "gain": bracket, "absolute_gain": bracket, "row_gain": 4.0,
+        "local_gain": [bracket], "local_radius": [{**bracket, "estimate": None}],
+        "predictions": [{**said, "predicted": 1.9}, {**said, "predicted": None}],
+    }  # fmt: skip
+    (tmp_path / "family_net/3").mkdir(parents=True)
+    (tmp_path / "family_net/3/certificate.json").write_text(json.dumps(document))
+    data = certificates.compute(results=tmp_path)
+    (net,) = data["nets"]
+    assert (net["family"], net["seed"], net["gains"], net["local"]) == (
+        "family",
+        3,
+        [[1.0, 2.0], [1.0, 2.0], [4.0, 4.0]],
+        [[1.5], [2.0]],
+    )
+    assert [one["predicted"] for one in net["predictions"]] == [1.9]
+    assert certificates.draw(data).axes
+
+
+def network(experiment: Experiment) -> Network:
+    architecture = experiment.architecture((1, 8, 8), 10)
+    state, shared = start(experiment, architecture, 0), experiment.network
+    return Network(
+        architecture, state.weights, state.bias, shared.temperature, shared.threshold, shared.leak, shared.rest
+    )
+
+
+@pytest.mark.parametrize("factor", [0.25, 2.0])
+def test_the_paths_begin_where_f2_says(factor):
+    """With weights kept a net starts with the same weights, with its gain kept as `rescaled`; β/T is the same on both."""
+    base = load(EXPERIMENTS / "stability_stochastic.toml")
+    for path, loop in (("weights kept", 1 / factor), ("gain kept", 1.0)):
+        found = stability_study._experiment("stability_stochastic", path, factor, (), ())
+        expected = rescaled(network(base), loop=loop, temperature=factor)
+        np.testing.assert_allclose(network(found).weights, expected.weights, rtol=1e-12)
+        assert network(found).temperature == expected.temperature
+        assert found.rule.nudging / found.network.temperature == pytest.approx(
+            base.rule.nudging / base.network.temperature
+        )
+    assert found.training.rates == pytest.approx((0.2, 0.1 * factor**2, 0.05))
+
+
+def test_a_study_of_temperatures_records_each_seed_and_its_picture_counts_failures(tmp_path):
+    overrides = (
+        "training.epochs=1",
+        "rule.steps_free=4",
+        "rule.steps_nudged=4",
+        "rule.window=2",
+        "data.train_images=400",
+    )
+    experiment = stability_study._experiment("stability_stochastic", "gain kept", 1.0, overrides, (0, 1))
+    rows = [
+        {"rule": "stability_stochastic", "path": "gain kept", "temperature": 0.25, **row}
+        for row in stability_study._trained(experiment)
+    ]
+    assert [row["seed"] for row in rows] == [0, 1]
+    for row in rows:
+        assert 0.0 < row["start"]["spikes"] < 1.0
+        assert row["start"]["roughness"] > 0.0
+        assert 0.0 < row["radius"][0] < 1.0
+    record = tmp_path / "stability.json"
+    rows[1]["error"], rows[0]["error"] = 0.6, 0.1
+    record.write_text(json.dumps({"runs": rows}), encoding="utf-8")
+    data = training_stability.compute(record=record, results=tmp_path)
+    (cell,) = data["cells"]
+    assert (cell["failed"]["value"], cell["failed"]["n"]) == (0.5, 2)
+    assert training_stability.draw(data).axes
+
+
+RUNS = sorted(RESULTS.glob("*/*/result.json"))
+
+
+@pytest.mark.parametrize("path", RUNS, ids=lambda path: "/".join(path.parts[-3:-1]))
+def test_every_recorded_run_belongs_to_its_experiment_file(path):
+    document = msgspec.json.decode(path.read_bytes())
+    experiment = load(EXPERIMENTS / f"{document['name']}.toml")
+    assert document["config_hash"] == fingerprint(experiment)
+    assert document["seed"] in experiment.seeds
+    assert not document["dirty"]
+
+
+@pytest.mark.parametrize("path", RUNS, ids=lambda path: "/".join(path.parts[-3:-1]))
+def test_training_again_begins_as_recorded(path, tmp_path):
+    """The cost of each of the first updates, to the bit on the processor that recorded it, elsewhere but for rounding."""
+    document = msgspec.json.decode(path.read_bytes())
+    experiment = load(EXPERIMENTS / f"{document['name']}.toml", seeds=[document["seed"]])
+    try:
+        (run,) = prepare(experiment, tmp_path)
+    except Missing as error:
+        pytest.skip(str(error))
+    state = run.state
+    for _ in range(PREFIX):
+        state = update(run, state)
+    alike = all(provenance()[key] == document[key] for key in ("cpu", "packages"))
+    np.testing.assert_allclose(state.first_costs, document["curves"]["first_costs"], rtol=0.0 if alike else 1e-4)

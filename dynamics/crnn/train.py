@@ -226,7 +226,7 @@ def train(run: Run, report: Callable[[Progress], None]) -> dict[str, Any]:
     except KeyboardInterrupt:
         checkpoint.save(folder, state.epoch, int(state.batch), run.key, asdict(state))
         raise
-    return _record(run, state)
+    return _record(run, state, clock)
 
 
 def update(run: Run, state: State) -> State:
@@ -325,6 +325,10 @@ class _Clock:
             self.last = time.monotonic()
             report(self.progress(state))
 
+    def wall(self, state: State) -> dict[str, float]:
+        """Seconds so far, epochs' ends and compiling included, and the updates done in them; a resumed run counts from there."""
+        return {"seconds": time.monotonic() - self.begin, "updates": self._updates(state) - self.first}
+
     def progress(self, state: State) -> Progress:
         seconds, done = time.monotonic() - self.begin, self._updates(state) - self.first
         training, total = self.run.experiment.training, len(self.run.data.train.labels)
@@ -340,7 +344,7 @@ class _Clock:
         )  # fmt: skip
 
 
-def _record(run: Run, state: State) -> dict[str, Any]:
+def _record(run: Run, state: State, clock: _Clock) -> dict[str, Any]:
     network, data = run.network(state), run.data
     metrics = {
         "test_accuracy": accuracy(_hits(run, network, data.test)),
@@ -357,6 +361,7 @@ def _record(run: Run, state: State) -> dict[str, Any]:
         "config_hash": fingerprint(run.experiment),
         "dtype": run.experiment.network.dtype,
         "metrics": metrics,
+        "wall": clock.wall(state),
         "curves": {
             name: getattr(state, name).tolist()
             for name in ("train_cost", "train_error", "validation_accuracy", "rates", "norms", "first_costs")

@@ -105,6 +105,8 @@ def test_training_learns_and_records_what_it_did(tmp_path):
     assert all(0.5 < radius < 1.0 for radius in curves["radius"])
     assert {"config_hash", "stream_version", "packages", "cpu", "threads", "commit", "dirty", "dtype"} <= set(document)
     assert str(tmp_path) not in (run.folder / "result.json").read_text(encoding="utf-8")
+    assert document["wall"]["updates"] == 3 * run.batches
+    assert document["wall"]["seconds"] > 0
     stored = weights(run.folder)
     assert {name: array.shape for name, array in stored.items()} == {
         "weights_0": (64, 8), "weights_1": (8, 10), "bias_0": (8,), "bias_1": (10,),

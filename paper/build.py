@@ -1,4 +1,4 @@
-"""Build paper/main.pdf: check every claim, write the record that the paper's table reads, compile.
+"""Build paper/main.pdf: check every claim, write what the paper's tables and pictures read, compile.
 
 Run from the repository root: `python -m paper.build [--instances N] [--seed S] [--claims FILE]`.
 """
@@ -11,8 +11,11 @@ import json
 import sys
 from pathlib import Path
 
+from paper import runs
+
 ROOT = Path(__file__).resolve().parent.parent
 CLAIMS_FILE = ROOT / "paper" / "generated" / "claims.json"
+RUNS_FILE = CLAIMS_FILE.with_name("runs.json")
 PDF = ROOT / "paper" / "main.pdf"
 CHECKED_PACKAGES = ("meanfield", "dynamics", "proofs_numeric")
 TIMESTAMP = 1_767_225_600  # 2026-01-01T00:00:00Z; any constant makes the PDF reproducible to the byte
@@ -69,6 +72,8 @@ def main() -> None:
         record = reuse_claims(arguments.claims)
     CLAIMS_FILE.parent.mkdir(parents=True, exist_ok=True)
     CLAIMS_FILE.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    RUNS_FILE.write_text(json.dumps(runs.record(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    runs.draw(RUNS_FILE.parent)
     compile_paper()
     print(PDF.relative_to(ROOT))
 

@@ -1,0 +1,75 @@
+"""What the paper's experiments say: tables and pictures of the recorded runs, read from results/ alone.
+
+Main results: record, draw.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from figures import (
+    certificates,
+    digits_learning,
+    event_stream,
+    fashion_learning,
+    fashion_rules,
+    page,
+    sparsity,
+    training_cost,
+    training_stability,
+)  # fmt: skip
+from figures.learning import Rule, gathered
+
+FAMILIES: dict[str, dict[str, Rule]] = {
+    "full": fashion_learning.RULES,
+    "rules": fashion_rules.RULES,
+    "streams": event_stream.RULES,
+    "digits": digits_learning.RULES,
+}
+PICTURES = {
+    "fashion_learning": fashion_learning, "fashion_rules": fashion_rules, "sparsity": sparsity, "event_stream": event_stream,
+    "training_stability": training_stability, "training_cost": training_cost, "certificates": certificates,
+}  # fmt: skip
+
+
+def record() -> dict[str, Any]:
+    """Of each family the recorded experiments: errors in per cent with their intervals, by seed, and what else a table shows."""
+    return {
+        family: [_row(rules[name], documents) for name, documents in gathered(rules).items() if documents]
+        for family, rules in FAMILIES.items()
+    }
+
+
+def _row(rule: Rule, documents: list[dict[str, Any]]) -> dict[str, Any]:
+    errors = [100 * (1 - document["metrics"]["test_accuracy"]["value"]) for document in documents]
+    ends = [document["metrics"]["test_accuracy"] for document in documents]
+    radii = [document["curves"]["radius"][-1] for document in documents]
+    return {
+        "label": rule.label,
+        "seeds": len(documents),
+        "images": ends[0]["n"],
+        "epochs": documents[0]["config"]["training"]["epochs"],
+        "error": float(np.mean(errors)),
+        "least": min(errors),
+        "largest": max(errors),
+        # of one seed, as wide as the widest
+        "interval": 50 * max(end["high"] - end["low"] for end in ends),
+        "train": 100 * float(np.mean([document["curves"]["train_error"][-1] for document in documents])),
+        "rates": np.mean([document["curves"]["rates"][-1] for document in documents], axis=0).tolist(),
+        "radius": None if None in radii else float(np.mean(radii)),
+        "milliseconds": float(
+            np.mean([
+                1e3 * document["wall"]["seconds"] / document["wall"]["updates"] / document["config"]["training"]["batch"]
+                for document in documents
+            ])
+        ),
+    }  # fmt: skip
+
+
+def draw(folder: Path) -> None:
+    """Write the pictures as NAME.png."""
+    for name, figure in PICTURES.items():
+        (folder / f"{name}.png").write_bytes(page.rendered(figure.draw(figure.compute()), "png"))

@@ -21,9 +21,9 @@ from figures.learning import ROOT, recorded
 # kind -> its experiments in the order of strength, the first of each the one that all share
 BASE = "fashion10k_stochastic_probabilities"
 KINDS = {
-    "threshold": ("sparse_threshold_15", "sparse_threshold_20", "sparse_threshold_30"),
-    "annealed threshold": ("sparse_anneal_20", "sparse_anneal_30"),
-    "penalty on rates": ("sparse_penalty_03", "sparse_penalty_10", "sparse_penalty_30"),
+    "threshold": ("sparse_threshold_2", "sparse_threshold_3", "sparse_threshold_4"),
+    "annealed threshold": ("sparse_anneal_2", "sparse_anneal_3"),
+    "penalty on rates": ("sparse_penalty_1", "sparse_penalty_3", "sparse_penalty_10"),
 }
 COLOURS = dict(zip(KINDS, (page.MEAN_FIELD, page.ONSAGER, page.GLAUBER), strict=True))
 

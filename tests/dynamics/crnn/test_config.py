@@ -175,6 +175,21 @@ def test_experiments_of_a_family_differ_in_their_rule_alone_and_fit_their_images
     assert experiments[0].architecture(shape, 10).shapes == ((first, 14, 14), (second, 7, 7))
 
 
+def test_sparse_experiments_differ_from_the_dense_one_in_what_makes_them_fire_less_alone():
+    base = load(ROOT / "experiments/fashion10k_stochastic_probabilities.toml")
+    found = sorted((ROOT / "experiments").glob("sparse_*.toml"))
+    assert found
+    for path in found:
+        one = load(path)
+        plain = msgspec.structs.replace(
+            one,
+            name=base.name,
+            network=msgspec.structs.replace(one.network, threshold=base.network.threshold),
+            training=msgspec.structs.replace(one.training, rate_penalty=msgspec.UNSET, anneal=msgspec.UNSET),
+        )
+        assert fingerprint(plain) == fingerprint(base) != fingerprint(msgspec.structs.replace(one, name=base.name))
+
+
 def test_recorded_results_belong_to_their_experiments():
     for path in EXPERIMENTS:
         experiment = load(path)

@@ -5,7 +5,7 @@ Main results: backpropagate, Backpropagated.
 A step is s' = (1−ε)s + ε σ((h(s) − θ)/T), or with a spike in σ's place; L = C(mean trace over the window). Backwards, with
 δ = ∂L/∂s': g = ε σ'δ is ∂L/∂h of the step, and ∂L/∂s = (1−ε)δ + Jᵀg with the same symmetric drive as forwards. A spike's
 slope is taken to be its probability's (straight-through; Bengio, Léonard, Courville 2013, arXiv 1308.3432). The path is
-kept: memory grows with the steps.
+kept, states and probabilities: memory grows with the steps.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from numba import prange
 
 from dynamics.activations import firing_slope
-from dynamics.crnn.fire import fire, follow, probabilities
+from dynamics.crnn.fire import fire, follow
 from dynamics.crnn.network import Array, Frames, Network, Spiking
 from dynamics.crnn.readout import cost_slope
 from dynamics.crnn.relaxation import follow_input, see
@@ -34,12 +34,12 @@ class Backpropagated(NamedTuple):
 
 @kernel()
 def unroll(
-    states, inputs, constant, frames, wiring, temperature, leak, hold, input_leak, coded, spiking, seed, stream, replica
-):
-    """Fill states (steps + 1, units) from its first row, and inputs (steps, inputs) where they change."""
-    steps, units = states.shape[0] - 1, states.shape[1]
+    states, chances, inputs, constant, frames, wiring, temperature, leak, hold, input_leak, coded, spiking, seed, stream, replica
+):  # fmt: skip
+    """Fill states (steps + 1, units) from its first row, chances (steps, units), and inputs (steps, inputs) where they change."""
+    steps, units = chances.shape
     scratch = scratch_for(wiring)
-    field, chances, pulses = np.empty(units, states.dtype), np.empty(units, states.dtype), np.empty(units, states.dtype)
+    field, pulses = np.empty(units, states.dtype), np.empty(units, states.dtype)
     bits, noise = np.empty(units, np.int32), np.empty(4 * ((units + 3) // 4), np.uint32)
     trace, seen = np.zeros(inputs.shape[1], states.dtype), np.empty(inputs.shape[1], states.dtype)
     input_noise, inverse = np.empty(inputs.shape[1]), states.dtype.type(1.0) / temperature
@@ -51,45 +51,42 @@ def unroll(
             inputs[step] = trace
             input_drive(trace, wiring, scratch, field)
         drive(states[step], wiring, scratch, field)
-        fire(field, temperature, inverse, False, spiking, seed, stream, step, replica, bits, noise, chances, pulses)
+        fire(
+            field, temperature, inverse, False, spiking, seed, stream, step, replica, bits, noise, chances[step], pulses
+        )
         states[step + 1] = states[step]
         follow(states[step + 1], pulses, leak)
 
 
 @kernel()
 def reverse(
-    states, inputs, image, constant, changing, output_slope, pull, window, wiring, temperature, leak, product, bias
+    states, chances, inputs, image, changing, output_slope, pull, window, wiring, temperature, leak, product, bias
 ):  # fmt: skip
     """product (kernels,) += ∂L/∂kernel and bias (units,) += ∂L/∂h summed over steps, for output_slope = ∂C/∂(mean trace).
 
     pull (units,): what a penalty on rates adds to it at every unit.
     """
-    steps, units = states.shape[0] - 1, states.shape[1]
+    steps, units = chances.shape
     last = wiring.layers[-1].start_above
     scratch = scratch_for(wiring)
-    field, chances, bits = np.empty(units, states.dtype), np.empty(units, states.dtype), np.empty(units, np.int32)
-    slope, adjoint = np.empty(units, states.dtype), np.zeros(units, states.dtype)
-    inverse = states.dtype.type(1.0) / temperature
+    slope, adjoint, one = np.empty(units, states.dtype), np.zeros(units, states.dtype), states.dtype.type(1.0)
+    share = one / states.dtype.type(window)
     for step in range(steps - 1, -1, -1):
         if step >= steps - window:
             for unit in range(units):
-                adjoint[unit] += pull[unit] / window
+                adjoint[unit] += pull[unit] * share
             for unit in range(units - last):
-                adjoint[last + unit] += output_slope[unit] / window
+                adjoint[last + unit] += output_slope[unit] * share
         seen = image
         if changing:
             seen = inputs[step]
-        field[:] = constant
-        if changing:
-            input_drive(seen, wiring, scratch, field)
-        drive(states[step], wiring, scratch, field)
-        probabilities(field, temperature, inverse, bits, chances)
         for unit in range(units):
-            slope[unit] = leak[unit] * firing_slope(chances[unit], temperature[unit]) * adjoint[unit]
+            slope[unit] = leak[unit] * firing_slope(chances[step, unit], temperature[unit]) * adjoint[unit]
+        for unit in range(units):
             bias[unit] += slope[unit]
         accumulate(seen, states[step], slope, wiring, scratch, product)
         for unit in range(units):
-            adjoint[unit] = (1.0 - leak[unit]) * adjoint[unit]
+            adjoint[unit] *= one - leak[unit]
         drive(slope, wiring, scratch, adjoint)
 
 
@@ -103,13 +100,13 @@ def backpropagate_images(
     changing = frames.shape[1] > 0
     last = wiring.layers[-1].start_above
     for block in prange(blocks):
-        states = np.empty((steps + 1, units), averages.dtype)
+        states, chances = np.empty((steps + 1, units), averages.dtype), np.empty((steps, units), averages.dtype)
         inputs = np.empty((steps if changing else 0, images.shape[1]), averages.dtype)
         error, slope = np.empty_like(readout_bias), np.empty(units, averages.dtype)
         for image in range(count * block // blocks, count * (block + 1) // blocks):
             states[0] = starts[image]
             unroll(
-                states, inputs, constants[image], frames[image], wiring, temperature, leak, hold, input_leak, coded,
+                states, chances, inputs, constants[image], frames[image], wiring, temperature, leak, hold, input_leak, coded,
                 spiking, seed, stream, replicas[image],
             )  # fmt: skip
             averages[image] = 0.0
@@ -118,7 +115,7 @@ def backpropagate_images(
                     averages[image, unit] += states[step, unit] / window
             cost_slope(averages[image, last:], readout, readout_bias, targets[image], error, slope)
             reverse(
-                states, inputs, images[image], constants[image], changing, slope, pull, window, wiring, temperature, leak,
+                states, chances, inputs, images[image], changing, slope, pull, window, wiring, temperature, leak,
                 products[block], biases[block],
             )  # fmt: skip
 
@@ -140,7 +137,7 @@ def backpropagate(
     start: (B, units); from a relaxed state it is BPTT truncated to the last `steps` uses of the weights.
 
     spiking: the noise of a path of leaky spikes, whose slopes are taken to be straight through; None for the deterministic
-    relaxation, where the gradient is exact. Memory 8 blocks of `steps` states. Raises ValueError for max pooling and
+    relaxation, where the gradient is exact. Memory 8 blocks of 2 · `steps` states. Raises ValueError for max pooling and
     for hard sigmoids.
     """
     network.require_multilinear()

@@ -57,15 +57,15 @@ class Work:
 def work(architecture: Architecture, rule: Rule, rates: Sequence[float] | None = None) -> Work:
     """What `rule` does with one static image; rates: mean spikes a unit and step of each free layer, of rules that spike.
 
-    EP: T₁ + 2 T₂ drives and two products; it keeps two averages and the running states of three. BPTT: T drives forwards, 2 T
-    backwards, the first to have the slopes again, T products; it keeps T states. ValueError for other rules.
+    EP: T₁ + 2 T₂ drives and two products; it keeps two averages and the running states of three. BPTT: T drives
+    forwards, T backwards, T products; it keeps T states and T vectors of probabilities. ValueError for other rules.
     """
     pairs = synapses(architecture)
     free, first = sum(pairs[1 : len(architecture.layers)]), pairs[0]
     if isinstance(rule, Phases):
         drives, products, states = rule.steps_free + 2 * rule.steps_nudged, 2, 5
     elif isinstance(rule, Backpropagation):
-        drives, products, states = 3 * rule.steps, rule.steps, rule.steps + 1
+        drives, products, states = 2 * rule.steps, rule.steps, 2 * rule.steps + 1
     else:
         raise ValueError(f"work is counted for EP and BPTT, got rule {type(rule).__name__}")
     adds = first + 2 * free * drives + products * (free + first)

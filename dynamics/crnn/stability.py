@@ -36,9 +36,12 @@ def stability(network: Network, images: Array | Frames) -> Stability:
     The radius, Lanczos' estimate from inside, is taken where they end; the factor is geometric, of their second half. nan, both,
     where a changing input, max pooling or hard sigmoids leave no such map.
     """
-    if isinstance(images, Frames) or network.wiring.routes or network.activation != "logistic":
+    try:
+        drives = Drives(network)
+    except ValueError:
         return Stability(math.nan, math.nan)
-    drives = Drives(network)
+    if isinstance(images, Frames):
+        return Stability(math.nan, math.nan)
     network, states = drives.network, drives.network.start(len(images))
     constants, residuals = network.constants(images), []
     while len(residuals) < STEPS and not (residuals and residuals[-1].min() < LEAST_RESIDUAL):
@@ -47,6 +50,8 @@ def stability(network: Network, images: Array | Frames) -> Stability:
         # a step moves a trace by ε(σ(h/T) − s)
         residuals.append((np.abs(states - before) / drives.leaks).max(axis=1))
     half = len(residuals) // 2
-    factors = (residuals[-1] / residuals[half]) ** (1.0 / max(1, len(residuals) - 1 - half))
+    # a state that is at its fixed point from the start is left by no step
+    ratios = np.divide(residuals[-1], residuals[half], out=np.zeros(len(states)), where=residuals[half] > 0)
+    factors = ratios ** (1.0 / max(1, len(residuals) - 1 - half))
     radii = [LinearNoise(drives, state).largest() for state in states]
     return Stability(float(np.mean(radii)), float(np.mean(factors)))

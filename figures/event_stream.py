@@ -19,7 +19,7 @@ from matplotlib.ticker import MaxNLocator
 
 from figures import page
 from figures.leak_study import RECORD
-from figures.learning import ROOT, Rule, draw_errors, gathered, summary
+from figures.learning import ROOT, Rule, draw_errors, errors, gathered, summary
 
 RULES = {
     "saccades_stochastic_probabilities": Rule("StochEP, probabilities", "StochEP", page.LINEAR),
@@ -58,15 +58,8 @@ def draw(data: dict[str, Any]) -> Figure:
         distance.plot(found["leaks"], found["predicted"], color=page.BOUND)
         distance.axvline(found["best"], color=page.GREY, linestyle=":")
         distance.set(xlabel="leak ε", ylabel="√E‖s − m*‖²", xscale="log", ylim=(0, None))
-        errors = [
-            {
-                "value": 100 * (1 - row["validation_accuracy"]["value"]),
-                "low": 100 * (1 - row["validation_accuracy"]["high"]),
-                "high": 100 * (1 - row["validation_accuracy"]["low"]),
-            }
-            for row in data["leaks"]
-        ]
-        page.points(swept, [row["leak"] for row in data["leaks"]], errors, color=page.LINEAR)
+        found_errors = errors([row["validation_accuracy"] for row in data["leaks"]])
+        page.points(swept, [row["leak"] for row in data["leaks"]], found_errors, color=page.LINEAR)
         swept.axvline(found["best"], color=page.GREY, linestyle=":")
         swept.set(xlabel="leak ε", ylabel="validation error (%)", xscale="log")
         for axis in (distance, swept):

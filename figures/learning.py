@@ -1,6 +1,6 @@
 """Recorded runs of one family of experiments: what their results hold, and how learning is drawn.
 
-Main results: ROOT, Rule, gathered, recorded, summary, draw_learning, draw_errors.
+Main results: ROOT, Rule, gathered, recorded, summary, draw_learning, draw_errors, errors.
 """
 
 from __future__ import annotations
@@ -95,11 +95,15 @@ def draw_errors(axes: Axes, place: float, seeds: list[dict[str, float]], colour:
     """One point a seed with its 95 % Wilson interval, in per cent, side by side about a place."""
     count = len(seeds)
     where = place + (np.arange(count) - (count - 1) / 2) * 0.15
-    errors = [
-        {"value": 100 * (1 - seed["value"]), "low": 100 * (1 - seed["high"]), "high": 100 * (1 - seed["low"])}
-        for seed in seeds
+    page.points(axes, where, errors(seeds), color=colour)
+
+
+def errors(accuracies: list[dict[str, float]]) -> list[dict[str, float]]:
+    """{value, low, high} of the errors in per cent, of accuracies with their intervals."""
+    return [
+        {"value": 100 * (1 - one["value"]), "low": 100 * (1 - one["high"]), "high": 100 * (1 - one["low"])}
+        for one in accuracies
     ]
-    page.points(axes, where, errors, color=colour)
 
 
 def _title(data: dict[str, Any], what: str) -> str:

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dynamics.crnn.config import load
 from figures import page
-from figures.learning import ROOT, recorded
+from figures.learning import ROOT, errors, recorded
 
 # kind -> its experiments in the order of strength, the first of each the one that all share
 BASE = "fashion10k_stochastic_probabilities"
@@ -72,11 +73,11 @@ def draw(data: dict[str, Any]) -> Figure:
             )
         figure, (axis,) = page.page(1, 1, width=4.5, height=3.2)
         means = {name: _mean(rows) for name, rows in settings.items()}
-        _cloud(axis, settings[BASE], page.BOUND, None)
+        _cloud(axis, settings[BASE], page.BOUND)
         for kind, names in KINDS.items():
             found = [name for name in names if name in settings]
             for name in found:
-                _cloud(axis, settings[name], COLOURS[kind], None)
+                _cloud(axis, settings[name], COLOURS[kind])
             line = np.array([means[name] for name in [BASE, *found]])
             axis.plot(100 * line[:, 0], line[:, 1], color=COLOURS[kind], label=kind)
         best = np.array(front(list(means.values())))
@@ -92,12 +93,8 @@ def _mean(rows: list[dict[str, Any]]) -> tuple[float, float]:
     return float(np.mean([row["rate"] for row in rows])), float(100 * (1 - np.mean([row["value"] for row in rows])))
 
 
-def _cloud(axis: Any, rows: list[dict[str, Any]], colour: str, label: str | None) -> None:
-    errors = [
-        {"value": 100 * (1 - row["value"]), "low": 100 * (1 - row["high"]), "high": 100 * (1 - row["low"])}
-        for row in rows
-    ]
-    page.points(axis, [100 * row["rate"] for row in rows], errors, color=colour, label=label)
+def _cloud(axis: Axes, rows: list[dict[str, Any]], colour: str) -> None:
+    page.points(axis, [100 * row["rate"] for row in rows], errors(rows), color=colour)
 
 
 def main() -> None:

@@ -23,7 +23,7 @@ from scipy.stats import binomtest
 from figures import page
 from figures.fashion_learning import RULES as FULL
 from figures.learning import ROOT, gathered
-from figures.stability_study import PATHS, RECORD
+from figures.stability_study import FAILED, PATHS, RECORD
 
 RULES = {
     "stability_deterministic": ("deterministic EP", page.MEAN_FIELD, "o"),
@@ -63,7 +63,7 @@ def compute(
 
 def _cell(rule: str, path: str, temperature: float, runs: list[dict[str, Any]]) -> dict[str, Any]:
     """Of one rule at one temperature on one path: the share of failures with its interval, and each seed's numbers."""
-    failed = sum(run["diverged"] or run["error"] > 0.5 for run in runs)
+    failed = sum(run["diverged"] or run["error"] > FAILED for run in runs)
     interval = binomtest(failed, len(runs)).proportion_ci(0.95, method="wilson")
     return {
         "rule": rule, "path": path, "temperature": temperature,

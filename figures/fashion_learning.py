@@ -7,13 +7,8 @@ One architecture, start, order and drawing of images, optimiser, schedule and nu
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
-from matplotlib.figure import Figure
-
 from figures import page
-from figures.learning import ROOT, Rule, draw_learning, gathered, summary
+from figures.learning import Rule, family
 
 RULES = {
     "fashion_bptt": Rule("BPTT", "BPTT", page.BOUND),
@@ -24,27 +19,7 @@ RULES = {
     "fashion_stochastic_spikes": Rule("StochEP, spikes", "spikes", page.GLAUBER),
 }
 
-
-def compute(
-    *,
-    results: Path = ROOT / "results",
-    experiments: Path = ROOT / "experiments",
-    report: page.Report = page.silent,
-) -> dict[str, Any]:
-    """Curves and test errors of the recorded runs that match their experiment files."""
-    report(1.0)
-    return summary(gathered(RULES, results=results, experiments=experiments))
-
-
-def draw(data: dict[str, Any]) -> Figure:
-    """Training cost, validation error, test error; a page that says so where nothing is recorded."""
-    with page.style():
-        if not data["rules"]:
-            return page.nothing("no recorded run matches experiments/fashion_*.toml: stochep train makes one")
-        figure = draw_learning(data, RULES, "Fashion-MNIST")
-        page.log_ticks(figure.axes[0].yaxis, (0.15, 0.2, 0.3, 0.4, 0.5))
-        page.log_ticks(figure.axes[1].yaxis, (7, 8, 10, 12, 15, 20))
-    return figure
+compute, draw = family(RULES, "Fashion-MNIST", cost=(0.15, 0.2, 0.3, 0.4, 0.5), error=(7, 8, 10, 12, 15, 20))
 
 
 def main() -> None:

@@ -8,13 +8,8 @@ purple) learn late or not at all.
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
-from matplotlib.figure import Figure
-
 from figures import page
-from figures.learning import ROOT, Rule, draw_learning, gathered, summary
+from figures.learning import Rule, family
 
 RULES = {
     "fashion10k_bptt": Rule("BPTT", "BPTT", page.BOUND),
@@ -30,27 +25,9 @@ RULES = {
     "fashion10k_independent": Rule("independent phases", "independent", page.LEAKY, ":"),
 }
 
-
-def compute(
-    *,
-    results: Path = ROOT / "results",
-    experiments: Path = ROOT / "experiments",
-    report: page.Report = page.silent,
-) -> dict[str, Any]:
-    """Curves and test errors of the recorded runs that match their experiment files."""
-    report(1.0)
-    return summary(gathered(RULES, results=results, experiments=experiments))
-
-
-def draw(data: dict[str, Any]) -> Figure:
-    """Training cost, validation error, test error; a page that says so where nothing is recorded."""
-    with page.style():
-        if not data["rules"]:
-            return page.nothing("no recorded run matches experiments/fashion10k_*.toml: stochep train makes one")
-        figure = draw_learning(data, RULES, "10,000 images of Fashion-MNIST")
-        page.log_ticks(figure.axes[0].yaxis, (0.3, 0.4, 0.5, 0.7, 1, 2))
-        page.log_ticks(figure.axes[1].yaxis, (10, 15, 20, 30, 50, 90))
-    return figure
+compute, draw = family(
+    RULES, "10,000 images of Fashion-MNIST", cost=(0.3, 0.4, 0.5, 0.7, 1, 2), error=(10, 15, 20, 30, 50, 90)
+)
 
 
 def main() -> None:

@@ -1,10 +1,11 @@
 """Recorded runs of one family of experiments: what their results hold, and how learning is drawn.
 
-Main results: ROOT, Rule, gathered, recorded, summary, draw_learning, draw_errors, errors.
+Main results: ROOT, Rule, gathered, recorded, summary, family, draw_learning, draw_errors, errors.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -63,6 +64,35 @@ def _rule(name: str, documents: list[dict[str, Any]]) -> dict[str, Any]:
         "validation_accuracy": [document["curves"]["validation_accuracy"] for document in documents],
         "test": [{"seed": document["seed"], **document["metrics"]["test_accuracy"]} for document in documents],
     }
+
+
+def family(
+    rules: dict[str, Rule], what: str, *, cost: Sequence[float], error: Sequence[float]
+) -> tuple[Callable[..., dict[str, Any]], Callable[[dict[str, Any]], Figure]]:
+    """compute and draw of a figure of recorded runs alone; cost and error: ticks of the two learning curves."""
+
+    def compute(
+        *,
+        results: Path = ROOT / "results",
+        experiments: Path = ROOT / "experiments",
+        report: page.Report = page.silent,
+    ) -> dict[str, Any]:
+        """Curves and test errors of the recorded runs that match their experiment files."""
+        report(1.0)
+        return summary(gathered(rules, results=results, experiments=experiments))
+
+    def draw(data: dict[str, Any]) -> Figure:
+        """Training cost, validation error, test error; a page that says so where nothing is recorded."""
+        with page.style():
+            if not data["rules"]:
+                pattern = f"experiments/{next(iter(rules)).partition('_')[0]}_*.toml"
+                return page.nothing(f"no recorded run matches {pattern}: stochep train makes one")
+            figure = draw_learning(data, rules, what)
+            page.log_ticks(figure.axes[0].yaxis, cost)
+            page.log_ticks(figure.axes[1].yaxis, error)
+        return figure
+
+    return compute, draw
 
 
 def draw_learning(data: dict[str, Any], rules: dict[str, Rule], what: str) -> Figure:

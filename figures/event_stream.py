@@ -15,11 +15,10 @@ from typing import Any
 import msgspec
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from figures import page
 from figures.leak_study import RECORD
-from figures.learning import ROOT, Rule, draw_errors, errors, gathered, summary
+from figures.learning import ROOT, Rule, draw_curves, draw_errors, errors, gathered, summary
 
 RULES = {
     "saccades_stochastic_probabilities": Rule("StochEP, probabilities", "StochEP", page.LINEAR),
@@ -65,15 +64,10 @@ def draw(data: dict[str, Any]) -> Figure:
         for axis in (distance, swept):
             page.log_ticks(axis.xaxis, (0.1, 0.2, 0.5, 1.0))
         for place, rule in enumerate(data["rules"]):
-            look, curves = RULES[rule["name"]], 100 * (1 - np.array(rule["validation_accuracy"]))
-            epochs = np.arange(1, curves.shape[1] + 1)
-            learning.plot(epochs, curves.mean(axis=0), color=look.colour, label=look.label)
-            learning.fill_between(
-                epochs, curves.min(axis=0), curves.max(axis=0), color=look.colour, alpha=0.2, linewidth=0
-            )
+            look = RULES[rule["name"]]
+            draw_curves(learning, 100 * (1 - np.array(rule["validation_accuracy"])), look)
             draw_errors(test, place, rule["test"], look.colour)
         learning.set(xlabel="epoch", ylabel="validation error (%)")
-        learning.xaxis.set_major_locator(MaxNLocator(integer=True))
         test.set(ylabel="test error (%)", ylim=(0, None), xlim=(-0.5, len(data["rules"]) - 0.5))
         test.set_xticks(range(len(data["rules"])), [RULES[rule["name"]].short for rule in data["rules"]], rotation=90)
         figure.legend(*learning.get_legend_handles_labels(), loc="outside lower center", ncols=2)

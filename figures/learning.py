@@ -1,6 +1,6 @@
 """Recorded runs of one family of experiments: what their results hold, and how learning is drawn.
 
-Main results: ROOT, Rule, gathered, recorded, summary, family, draw_learning, draw_errors, errors.
+Main results: ROOT, Rule, gathered, recorded, summary, family, draw_learning, draw_curves, draw_errors, errors.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
 
 from dynamics.crnn.config import Experiment, fingerprint, load
 from figures import page
@@ -101,10 +102,7 @@ def draw_learning(data: dict[str, Any], rules: dict[str, Rule], what: str) -> Fi
     for place, found in enumerate(data["rules"]):
         rule = rules[found["name"]]
         for axis, curves in ((cost, found["train_cost"]), (validation, 1 - np.array(found["validation_accuracy"]))):
-            values = np.array(curves) * (100.0 if axis is validation else 1.0)
-            epochs = np.arange(1, values.shape[1] + 1)
-            axis.plot(epochs, values.mean(axis=0), color=rule.colour, linestyle=rule.line, label=rule.label)
-            axis.fill_between(epochs, values.min(axis=0), values.max(axis=0), color=rule.colour, alpha=0.2, linewidth=0)
+            draw_curves(axis, np.array(curves) * (100.0 if axis is validation else 1.0), rule)
         draw_errors(test, place, found["test"], rule.colour)
     cost.set(xlabel="epoch", ylabel="cost on training images", yscale="log")
     validation.set(xlabel="epoch", ylabel="validation error (%)")
@@ -113,12 +111,18 @@ def draw_learning(data: dict[str, Any], rules: dict[str, Rule], what: str) -> Fi
     test.set(ylabel="test error (%)", ylim=(0, None), xlim=(-0.5, len(data["rules"]) - 0.5))
     shorts = [rules[found["name"]].short for found in data["rules"]]
     test.set_xticks(range(len(shorts)), shorts, rotation=90 if len(shorts) > 4 else 0)
-    for axis in (cost, validation):
-        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     handles, labels = cost.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=min(4, len(labels)))
     figure.suptitle(_title(data, what), fontsize=8)
     return figure
+
+
+def draw_curves(axis: Axes, curves: NDArray[np.float64], rule: Rule) -> None:
+    """Mean and range over seeds (seeds, epochs) against the epoch."""
+    epochs = np.arange(1, curves.shape[1] + 1)
+    axis.plot(epochs, curves.mean(axis=0), color=rule.colour, linestyle=rule.line, label=rule.label)
+    axis.fill_between(epochs, curves.min(axis=0), curves.max(axis=0), color=rule.colour, alpha=0.2, linewidth=0)
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def draw_errors(axes: Axes, place: float, seeds: list[dict[str, float]], colour: str) -> None:

@@ -20,6 +20,7 @@ NAMES = (
     "digits_learning",
     "fashion_learning",
     "fashion_rules",
+    "net_size",
     "event_stream",
     "sparsity",
     "training_stability",

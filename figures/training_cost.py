@@ -73,7 +73,7 @@ def _run(document: dict[str, Any]) -> dict[str, Any]:
     """Work of the whole training, its last epoch's rates taken for all."""
     experiment = _experiment(document)
     one = work(experiment.architecture((1, 28, 28), 10), experiment.rule, document["curves"]["rates"][-1])
-    shown = experiment.training.epochs * 55_000
+    shown = experiment.training.epochs * document["train_images"]
     return {
         "name": document["name"],
         "work": shown * (one.multiply_adds if one.events is None else one.events),

@@ -16,6 +16,7 @@ from figures import (
     event_stream,
     fashion_learning,
     fashion_rules,
+    net_size,
     page,
     sparsity,
     training_cost,
@@ -30,7 +31,7 @@ FAMILIES: dict[str, dict[str, Rule]] = {
     "digits": digits_learning.RULES,
 }
 PICTURES = {
-    "fashion_learning": fashion_learning, "fashion_rules": fashion_rules, "sparsity": sparsity, "event_stream": event_stream,
+    "fashion_learning": fashion_learning, "fashion_rules": fashion_rules, "net_size": net_size, "sparsity": sparsity, "event_stream": event_stream,
     "training_stability": training_stability, "training_cost": training_cost, "certificates": certificates,
 }  # fmt: skip
 

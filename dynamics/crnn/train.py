@@ -357,6 +357,7 @@ def _record(run: Run, state: State, clock: _Clock) -> dict[str, Any]:
         **provenance(),
         "name": run.experiment.name,
         "seed": run.seed,
+        "train_images": len(data.train.labels),
         "config": msgspec.to_builtins(run.experiment),
         "config_hash": fingerprint(run.experiment),
         "dtype": run.experiment.network.dtype,

@@ -48,6 +48,7 @@ TINY = {
     },
     "fashion_learning": {"results": Path("nowhere")},
     "fashion_rules": {"results": Path("nowhere")},
+    "net_size": {"record": Path("nowhere/sizes.json")},
     "event_stream": {"results": Path("nowhere"), "record": Path("nowhere/leaks.json")},
     "sparsity": {"results": Path("nowhere")},
     "training_stability": {"results": Path("nowhere"), "record": Path("nowhere/stability.json")},

@@ -31,7 +31,7 @@ def write(folder, name, seed, **changes):
             "train_cost": [0.5, 0.25], "validation_accuracy": [0.5, 0.9], "rates": [[0.5, 0.5], [0.25, 0.125]],
             "norms": [[1.0, 2.0, 3.0]] * 2, "radius": [0.9, None], "contraction": [0.9, None],
         },
-        "metrics": {"test_accuracy": ACCURACY},
+        "metrics": {"test_accuracy": ACCURACY}, "train_images": 100,
         **changes,
     }  # fmt: skip
     place = folder / name / str(seed)

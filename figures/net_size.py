@@ -1,0 +1,67 @@
+"""Validation error against width, depth and epochs, StochEP and BPTT (results/sizes.json).
+
+Caption: Fashion-MNIST, 55,000 training images, one seed; validation error (points, 95 % Wilson intervals of 5,000 images) and
+training error of the last epoch (dotted) against (a) the channels of the first of two layers, the second has twice as many,
+two epochs; (b) the number of layers of 16, 32 and 64 channels, two epochs; (c) the epochs of 8 and 16 channels, each training
+with its own rates falling to 0.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from figures import page
+from figures.learning import Rule, errors
+from figures.size_study import DEPTHS, LENGTHS, RECORD, RULES, WIDTHS
+
+LOOKS = dict(zip(RULES, (Rule("StochEP", "StochEP", page.LINEAR), Rule("BPTT", "BPTT", page.BOUND)), strict=True))
+PANELS = {
+    "channels of the first layer": [(net, net[0][0]) for net in WIDTHS],
+    "layers": [(net, len(net[0])) for net in DEPTHS],
+    "epochs": [(net, net[1]) for net in LENGTHS],
+}
+
+
+def compute(*, record: Path = RECORD, report: page.Report = page.silent) -> dict[str, Any]:
+    """The recorded study."""
+    report(1.0)
+    return {"rows": msgspec.json.decode(record.read_bytes())["rows"] if record.is_file() else []}
+
+
+def draw(data: dict[str, Any]) -> Figure:
+    """Three panels."""
+    with page.style():
+        if not data["rows"]:
+            return page.nothing("no record: python -m figures.size_study makes one")
+        rows = {(row["rule"], tuple(row["channels"]), row["epochs"]): row for row in data["rows"]}
+        figure, axes = page.page(1, 3, height=2.6)
+        for axis, (label, points) in zip(axes, PANELS.items(), strict=True):
+            for rule, look in LOOKS.items():
+                found = [(where, rows[rule, *net]) for net, where in points]
+                _curve(axis, found, look)
+            axis.set(xlabel=label, ylabel="error (%)", xscale="log")
+            page.log_ticks(axis.xaxis, [where for _, where in points])
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    return figure
+
+
+def _curve(axis: Axes, found: list[tuple[int, dict[str, Any]]], look: Rule) -> None:
+    where = [place for place, _ in found]
+    valid = errors([row["validation_accuracy"] for _, row in found])
+    page.points(axis, where, valid, color=look.colour)
+    axis.plot(where, [one["value"] for one in valid], color=look.colour, label=look.label)
+    axis.plot(where, [100 * row["train_error"] for _, row in found], color=look.colour, linewidth=0.6, linestyle=":")
+
+
+def main() -> None:
+    """Compute and write figures/out/net_size.*."""
+    page.publish("net_size", compute(), draw)
+
+
+if __name__ == "__main__":
+    main()

@@ -31,8 +31,9 @@ FAMILIES: dict[str, dict[str, Rule]] = {
     "digits": digits_learning.RULES,
 }
 PICTURES = {
-    "fashion_learning": fashion_learning, "fashion_rules": fashion_rules, "net_size": net_size, "sparsity": sparsity, "event_stream": event_stream,
-    "training_stability": training_stability, "training_cost": training_cost, "certificates": certificates,
+    "fashion_learning": fashion_learning, "fashion_rules": fashion_rules, "net_size": net_size, "sparsity": sparsity,
+    "event_stream": event_stream, "training_stability": training_stability, "training_cost": training_cost,
+    "certificates": certificates,
 }  # fmt: skip
 
 

@@ -21,6 +21,7 @@ NAMES = (
     "fashion_learning",
     "fashion_rules",
     "net_size",
+    "fashion_gradient",
     "event_stream",
     "sparsity",
     "training_stability",

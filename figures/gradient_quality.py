@@ -30,7 +30,7 @@ from scipy.special import stdtrit
 from dynamics.crnn.config import Backpropagation, Deterministic, Experiment, Phases, Rule, Stochastic
 from dynamics.crnn.gradient_quality import Quality, layers, quality, repeated, rescaled
 from dynamics.crnn.network import Array, Network
-from dynamics.crnn.train import prepare, train
+from dynamics.crnn.train import prepare, recorded, start, train
 from figures import page
 
 # what stands in for a training run: seconds, and a test error of some per cent
@@ -114,25 +114,16 @@ def _nets(folder: Path, small: bool, images: int) -> tuple[dict[str, Network], t
         (run,) = prepare(msgspec.convert(SMALL, Experiment), folder)
         train(run, lambda _: None)
         folder = run.folder
-    if not (folder / "weights.npz").is_file():
-        raise ValueError(f"{folder} holds no weights.npz: give the folder EXPERIMENT/SEED of a finished run")
-    document = msgspec.json.decode((folder / "result.json").read_bytes())
-    experiment = msgspec.convert({**document["config"], "seeds": [document["seed"]]}, Experiment)
-    (run,) = prepare(experiment, folder.parent.parent)
-    fresh = run.network(run.state)
-    with np.load(folder / "weights.npz", allow_pickle=False) as archive:
-        count = len(fresh.architecture.weight_shapes)
-        weights, bias = (
-            np.concatenate([archive[f"{kind}_{n}"].ravel() for n in range(count)]) for kind in ("weights", "bias")
-        )
+    run, network = recorded(folder)
+    fresh = run.network(start(run.experiment, run.architecture, run.seed))
     exact = {
-        name: replace(fresh, weights=own.astype(np.float64), bias=own_bias.astype(np.float64))
-        for name, own, own_bias in (("start", fresh.weights, fresh.bias), ("trained", weights, bias))
+        name: replace(net, weights=net.weights.astype(np.float64), bias=net.bias.astype(np.float64))
+        for name, net in (("start", fresh), ("trained", network))
     }
     train_images = run.data.train
-    chosen = np.random.default_rng([document["seed"], 0]).permutation(len(train_images.labels))[:images]
+    chosen = np.random.default_rng([run.seed, 0]).permutation(len(train_images.labels))[:images]
     batch = train_images.batch(chosen), np.eye(run.data.classes)[train_images.labels[chosen]]
-    return exact, batch, _rule(experiment)
+    return exact, batch, _rule(run.experiment)
 
 
 def _rule(experiment: Experiment) -> Stochastic:

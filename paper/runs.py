@@ -14,6 +14,7 @@ from figures import (
     certificates,
     digits_learning,
     event_stream,
+    fashion_gradient,
     fashion_learning,
     fashion_rules,
     net_size,
@@ -33,7 +34,7 @@ FAMILIES: dict[str, dict[str, Rule]] = {
 PICTURES = {
     "fashion_learning": fashion_learning, "fashion_rules": fashion_rules, "net_size": net_size, "sparsity": sparsity,
     "event_stream": event_stream, "training_stability": training_stability, "training_cost": training_cost,
-    "certificates": certificates,
+    "certificates": certificates, "fashion_gradient": fashion_gradient,
 }  # fmt: skip
 
 

@@ -49,6 +49,7 @@ TINY = {
     "fashion_learning": {"results": Path("nowhere")},
     "fashion_rules": {"results": Path("nowhere")},
     "net_size": {"record": Path("nowhere/sizes.json")},
+    "fashion_gradient": {"record": Path("nowhere/gradient_quality.json")},
     "event_stream": {"results": Path("nowhere"), "record": Path("nowhere/leaks.json")},
     "sparsity": {"results": Path("nowhere")},
     "training_stability": {"results": Path("nowhere"), "record": Path("nowhere/stability.json")},

@@ -30,7 +30,7 @@ from figures.learning import ROOT
 RECORD = ROOT / "results" / "leaks.json"
 EXPERIMENT = "saccades_stochastic_probabilities"
 LEAKS = (0.15, 0.25, 0.35, 0.5, 0.7, 1.0)
-OVERRIDES = ("data.train_images=10000", "training.epochs=4")
+OVERRIDES = ("data.train_images=10000", "training.epochs=3")
 # streams that are followed, and the leaks at which they are
 STREAMS, FINE = 32, (0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0)
 

@@ -12,12 +12,10 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import numba
 import numpy as np
 
 from dynamics.crnn.config import Experiment, fingerprint, load
@@ -25,7 +23,7 @@ from dynamics.crnn.network import Frames
 from dynamics.crnn.tracking import tracking
 from dynamics.crnn.train import prepare, recorded, train
 from dynamics.provenance import provenance, write_json
-from figures.learning import ROOT
+from figures.learning import ROOT, mapped
 
 RECORD = ROOT / "results" / "leaks.json"
 EXPERIMENT = "saccades_stochastic_probabilities"
@@ -49,9 +47,7 @@ def study(
         msgspec.convert({**fields, "network": {**fields["network"], "leak": leak}}, Experiment) for leak in leaks
     ]
     followed = [fine if n == len(leaks) // 2 else () for n in range(len(leaks))]
-    with ProcessPoolExecutor(processes, initializer=numba.set_num_threads, initargs=(1,)) as pool:
-        rows = list(pool.map(_trained, experiments, followed))
-    return {"rows": rows}
+    return {"rows": mapped(_trained, experiments, followed, processes=processes)}
 
 
 def _trained(experiment: Experiment, fine: Sequence[float]) -> dict[str, Any]:

@@ -1,15 +1,18 @@
-"""Recorded runs of one family of experiments: what their results hold, and how learning is drawn.
+"""Recorded runs of one family of experiments: what their results hold, how learning is drawn, how studies train many nets.
 
-Main results: ROOT, Rule, gathered, recorded, summary, family, draw_learning, draw_curves, draw_errors, errors.
+Main results: ROOT, Rule, gathered, recorded, summary, family, draw_learning, draw_curves, draw_errors, errors, mapped.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
+import numba
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -123,6 +126,14 @@ def draw_curves(axis: Axes, curves: NDArray[np.float64], rule: Rule) -> None:
     axis.plot(epochs, curves.mean(axis=0), color=rule.colour, linestyle=rule.line, label=rule.label)
     axis.fill_between(epochs, curves.min(axis=0), curves.max(axis=0), color=rule.colour, alpha=0.2, linewidth=0)
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def mapped(function: Callable[..., Any], *arguments: Sequence[Any], processes: int) -> list[Any]:
+    """[function(*a), …] by processes of one thread each, started afresh since a fork may not use OpenMP again."""
+    with ProcessPoolExecutor(
+        processes, mp_context=get_context("spawn"), initializer=numba.set_num_threads, initargs=(1,)
+    ) as pool:
+        return list(pool.map(function, *arguments))
 
 
 def draw_errors(axes: Axes, place: float, seeds: list[dict[str, float]], colour: str) -> None:

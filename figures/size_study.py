@@ -12,17 +12,15 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import numba
 
 from dynamics.crnn.config import Experiment, fingerprint, load
 from dynamics.crnn.train import prepare, train
 from dynamics.provenance import provenance, write_json
-from figures.learning import ROOT
+from figures.learning import ROOT, mapped
 
 RECORD = ROOT / "results" / "sizes.json"
 RULES = ("fashion_stochastic_probabilities", "fashion_bptt")
@@ -45,8 +43,7 @@ def study(
     chosen = sorted(set(nets), key=lambda net: (max(net[0]), len(net[0]), net[1]), reverse=True)
     cases = [(rule, channels, epochs) for channels, epochs in chosen for rule in rules]
     experiments = [_experiment(*case, overrides) for case in cases]
-    with ProcessPoolExecutor(processes, initializer=numba.set_num_threads, initargs=(1,)) as pool:
-        found = list(pool.map(_trained, experiments))
+    found = mapped(_trained, experiments, processes=processes)
     rows = [
         {"rule": rule, "channels": channels, "epochs": epochs, **row}
         for (rule, channels, epochs), row in zip(cases, found, strict=True)

@@ -14,13 +14,11 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import numba
 import numpy as np
 
 from dynamics.crnn.config import Backpropagation, Experiment, fingerprint, load
@@ -28,7 +26,7 @@ from dynamics.crnn.gradient_quality import repeated
 from dynamics.crnn.network import Array, Network
 from dynamics.crnn.train import Divergence, Run, prepare, recorded, train
 from dynamics.provenance import provenance, write_json
-from figures.learning import ROOT
+from figures.learning import ROOT, mapped
 
 RECORD = ROOT / "results" / "stability.json"
 RULES = ("stability_deterministic", "stability_stochastic")
@@ -54,8 +52,7 @@ def study(
     """Every run of `rules` × `paths` × `factors` × seeds: whether it failed, how it relaxed, and its gradients before and after."""
     cases = [(rule, path, factor) for rule in rules for path in paths for factor in factors]
     experiments = [_experiment(*case, overrides, seeds) for case in cases]
-    with ProcessPoolExecutor(processes, initializer=numba.set_num_threads, initargs=(1,)) as pool:
-        found = list(pool.map(_trained, experiments))
+    found = mapped(_trained, experiments, processes=processes)
     rows = [
         {
             "rule": rule,

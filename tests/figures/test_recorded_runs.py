@@ -13,7 +13,16 @@ from dynamics.crnn.network import Network
 from dynamics.crnn.train import PREFIX, prepare, start, update
 from dynamics.datasets import Missing
 from dynamics.provenance import provenance
-from figures import certificates, fashion_learning, sparsity, stability_study, training_cost, training_stability
+from figures import (
+    certificates,
+    fashion_learning,
+    net_size,
+    size_study,
+    sparsity,
+    stability_study,
+    training_cost,
+    training_stability,
+)
 
 pytestmark = pytest.mark.exact
 
@@ -144,6 +153,52 @@ def test_a_study_of_temperatures_records_each_seed_and_its_picture_counts_failur
     (cell,) = data["cells"]
     assert (cell["failed"]["value"], cell["failed"]["n"]) == (0.5, 2)
     assert training_stability.draw(data).axes
+
+
+DIGITS = (
+    "data={name='digits', split_seed=0, train_images=100}",
+    "rule.steps_free=2",
+    "rule.steps_nudged=2",
+    "rule.window=1",
+)
+
+
+@pytest.mark.parametrize("channels", [(2,), (2, 3), (2, 3, 4)])
+def test_each_layer_of_a_net_of_any_depth_has_a_quarter_of_the_temperature_of_the_one_below(channels):
+    rule = size_study.RULES[0]
+    base, found = load(EXPERIMENTS / f"{rule}.toml"), size_study._experiment(rule, channels, 2, ())
+    falling = 0.25 ** np.arange(len(channels))
+    for values in (found.network.temperature, found.network.threshold):
+        assert np.array(values) == pytest.approx(values[0] * falling)
+    # the nudging is the same share of the last layer's temperature, the weights of further layers of the layer's own
+    assert found.rule.nudging / found.network.temperature[-1] == pytest.approx(
+        base.rule.nudging / base.network.temperature[-1]
+    )
+    inner = np.array(found.network.scales[1:-1]) / found.network.temperature[1:]
+    assert inner == pytest.approx(np.full(inner.size, base.network.scales[1] / base.network.temperature[1]))
+    assert found.network.scales[-1] == base.network.scales[-1]
+    assert [layer.channels for layer in found.network.layers] == list(channels)
+    assert found.training.epochs == 2
+
+
+def test_a_study_of_sizes_is_drawn_from_its_rows(tmp_path):
+    measured = [
+        size_study._trained(size_study._experiment(size_study.RULES[0], channels, 1, DIGITS))
+        for channels in ((2, 3), (2, 3, 2))
+    ]
+    assert [len(row["rates"]) for row in measured] == [2, 3]
+    nets = {net for points in net_size.PANELS.values() for net, _ in points}
+    rows = [
+        {"rule": rule, "channels": channels, "epochs": epochs, **measured[0]}
+        for rule in size_study.RULES
+        for channels, epochs in nets
+    ]
+    record = tmp_path / "sizes.json"
+    record.write_text(json.dumps({"rows": rows}), encoding="utf-8")
+    figure = net_size.draw(net_size.compute(record=record))
+    error = 100 * (1 - measured[0]["validation_accuracy"]["value"])
+    lines = [line.get_ydata() for line in figure.axes[0].get_lines() if line.get_label() == "StochEP"]
+    assert lines[0] == pytest.approx(np.full(len(size_study.WIDTHS), error))
 
 
 RUNS = sorted(RESULTS.glob("*/*/result.json"))

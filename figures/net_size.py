@@ -1,9 +1,10 @@
-"""Validation error against width, depth and epochs, StochEP and BPTT (results/sizes.json).
+"""Validation error against width, depth, epochs and feedback, StochEP and BPTT (results/sizes.json).
 
 Caption: Fashion-MNIST, 55,000 training images, one seed; validation error (points, 95 % Wilson intervals of 5,000 images) and
-training error of the last epoch (dotted) against (a) the channels of the first of two layers, the second has twice as many,
-two epochs; (b) the number of layers of 16, 32 and 64 channels, two epochs; (c) the epochs of 8 and 16 channels, each training
-with its own rates falling to 0.
+training error of the last epoch (dotted) against (a) the channels of the first of two layers, the second has twice as many, two
+epochs; (b) the number of layers of 16, 32 and 64 channels, two epochs; (c) the epochs of 8 and 16 channels, each training with
+its own rates falling to 0; (d) the second layer's temperature over the first's, its weights in proportion, so that loops gain in
+proportion too, 16 and 32 channels, one epoch. (e) The local radius of the relaxation about the nets of (d), at leak 0.5.
 """
 
 from __future__ import annotations
@@ -17,13 +18,15 @@ from matplotlib.figure import Figure
 
 from figures import page
 from figures.learning import Rule, errors
-from figures.size_study import DEPTHS, LENGTHS, RECORD, RULES, WIDTHS
+from figures.size_study import DEPTHS, FEEDBACKS, LENGTHS, RECORD, RULES, WIDTHS, Net
 
 LOOKS = dict(zip(RULES, (Rule("StochEP", "StochEP", page.LINEAR), Rule("BPTT", "BPTT", page.BOUND)), strict=True))
-PANELS = {
-    "channels of the first layer": [(net, net[0][0]) for net in WIDTHS],
-    "layers": [(net, len(net[0])) for net in DEPTHS],
-    "epochs": [(net, net[1]) for net in LENGTHS],
+FEEDBACK = "temperature over that below"
+PANELS: dict[str, list[tuple[Net, float]]] = {
+    "channels of the first layer": [(net, net.channels[0]) for net in WIDTHS],
+    "layers": [(net, len(net.channels)) for net in DEPTHS],
+    "epochs": [(net, net.epochs) for net in LENGTHS],
+    FEEDBACK: [(net, net.feedback) for net in FEEDBACKS],
 }
 
 
@@ -38,19 +41,24 @@ def draw(data: dict[str, Any]) -> Figure:
     with page.style():
         if not data["rows"]:
             return page.nothing("no record: python -m figures.size_study makes one")
-        rows = {(row["rule"], tuple(row["channels"]), row["epochs"]): row for row in data["rows"]}
-        figure, axes = page.page(1, 3, height=2.6)
+        rows = {(row["rule"], Net(tuple(row["channels"]), row["epochs"], row["feedback"])): row for row in data["rows"]}
+        figure, (*axes, radius) = page.page(1, 5, height=2.4)
         for axis, (label, points) in zip(axes, PANELS.items(), strict=True):
             for rule, look in LOOKS.items():
-                found = [(where, rows[rule, *net]) for net, where in points]
-                _curve(axis, found, look)
-            axis.set(xlabel=label, ylabel="error (%)", xscale="log")
+                _curve(axis, [(where, rows[rule, net]) for net, where in points], look)
+            axis.set(xlabel=label, ylabel="error (%)")
+        for rule, look in LOOKS.items():
+            found = [(where, rows[rule, net]["radius"]) for net, where in PANELS[FEEDBACK]]
+            radius.plot(*zip(*found, strict=True), "o-", color=look.colour, markersize=2.5)
+        radius.set(xlabel=FEEDBACK, ylabel="local radius")
+        for axis, points in zip((*axes, radius), (*PANELS.values(), PANELS[FEEDBACK]), strict=True):
+            axis.set_xscale("log")
             page.log_ticks(axis.xaxis, [where for _, where in points])
         figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return figure
 
 
-def _curve(axis: Axes, found: list[tuple[int, dict[str, Any]]], look: Rule) -> None:
+def _curve(axis: Axes, found: list[tuple[float, dict[str, Any]]], look: Rule) -> None:
     where = [place for place, _ in found]
     valid = errors([row["validation_accuracy"] for _, row in found])
     page.points(axis, where, valid, color=look.colour)

@@ -1,11 +1,13 @@
-"""How far width, depth and epochs take a net on Fashion-MNIST, by StochEP and by BPTT: validation errors of one seed.
+"""How far width, depth, epochs and feedback take a net on Fashion-MNIST, by StochEP and by BPTT: validation errors of one seed.
 
-Main results: study, widths, depths, LENGTHS.
+Main results: study, Net, WIDTHS, DEPTHS, LENGTHS, FEEDBACKS.
 
     python -m figures.size_study
 
-writes results/sizes.json. Each layer's temperature, threshold, weights and rate are a quarter of those of the layer below, as
-in the experiments that it starts from, and so is the nudging of a net that is one layer deeper; a third layer is not pooled.
+writes results/sizes.json. Each layer's temperature, threshold, weights and rate are `feedback` times those of the layer below,
+and the nudging is kept in proportion to the last layer's temperature: what a layer hands up, over the temperature there, is the
+same at any `feedback`, what it hands down shrinks with it, and so does the gain of every loop. A quarter is the experiments'. A
+third layer is not pooled.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -24,57 +26,59 @@ from figures.learning import ROOT, mapped
 
 RECORD = ROOT / "results" / "sizes.json"
 RULES = ("fashion_stochastic_probabilities", "fashion_bptt")
-# channels of each layer and epochs
-WIDTHS = (((8, 16), 2), ((16, 32), 2), ((32, 64), 2))
-DEPTHS = (((16,), 2), ((16, 32), 2), ((16, 32, 64), 2))
-LENGTHS = (((8, 16), 1), ((8, 16), 2), ((8, 16), 4))
-FALL = 0.25
+
+
+class Net(NamedTuple):
+    """Channels of each layer, epochs, and each layer's temperature over that of the layer below."""
+
+    channels: tuple[int, ...]
+    epochs: int
+    feedback: float = 0.25
+
+
+WIDTHS = (Net((8, 16), 2), Net((16, 32), 2), Net((32, 64), 2))
+DEPTHS = (Net((16,), 2), Net((16, 32), 2), Net((16, 32, 64), 2))
+LENGTHS = (Net((8, 16), 1), Net((8, 16), 2), Net((8, 16), 4))
+FEEDBACKS = tuple(Net((16, 32), 1, feedback) for feedback in (0.125, 0.25, 0.5, 1.0))
 
 
 def study(
     *,
     rules: Sequence[str] = RULES,
-    nets: Sequence[tuple[tuple[int, ...], int]] = (*WIDTHS, *DEPTHS, *LENGTHS),
+    nets: Sequence[Net] = (*WIDTHS, *DEPTHS, *LENGTHS, *FEEDBACKS),
     overrides: Sequence[str] = (),
     processes: int = 2,
 ) -> dict[str, Any]:
-    """One row a rule and net, each net once: the errors and the work of its training."""
+    """One row a rule and net, each net once: its errors, rates, local radius and seconds."""
     # the widest first, so that no process waits long for the other at the end
-    chosen = sorted(set(nets), key=lambda net: (max(net[0]), len(net[0]), net[1]), reverse=True)
-    cases = [(rule, channels, epochs) for channels, epochs in chosen for rule in rules]
-    experiments = [_experiment(*case, overrides) for case in cases]
-    found = mapped(_trained, experiments, processes=processes)
-    rows = [
-        {"rule": rule, "channels": channels, "epochs": epochs, **row}
-        for (rule, channels, epochs), row in zip(cases, found, strict=True)
-    ]
-    return {"rows": rows}
+    chosen = sorted(set(nets), key=lambda net: (max(net.channels), len(net.channels), net.epochs), reverse=True)
+    cases = [(rule, net) for net in chosen for rule in rules]
+    found = mapped(_trained, [_experiment(*case, overrides) for case in cases], processes=processes)
+    return {"rows": [{"rule": rule, **net._asdict(), **row} for (rule, net), row in zip(cases, found, strict=True)]}
 
 
-def _experiment(rule: str, channels: tuple[int, ...], epochs: int, overrides: Sequence[str]) -> Experiment:
-    """The rule's experiment with these channels and epochs, seed 0."""
+def _experiment(rule: str, net: Net, overrides: Sequence[str]) -> Experiment:
+    """The rule's experiment with this net, seed 0."""
     base = load(ROOT / "experiments" / f"{rule}.toml", overrides, [0])
     fields = msgspec.to_builtins(base)
     network, rates = fields["network"], fields["training"]["rates"]
     first, second = network["layers"]
     kinds = [first, second, {**second, "kernel": 3, "padding": 1, "pool": 1}]
-    depth = len(channels)
+    depth, last = len(net.channels), network["temperature"][-1]
+    # of the layers above the first, what each holds in the unit of its own temperature
+    ratios = network["scales"][1] / network["temperature"][1], rates[1] / network["temperature"][1]
+    temperatures = [network["temperature"][0] * net.feedback**n for n in range(depth)]
+    scales, inner_rates = ([ratio * temperature for temperature in temperatures[1:]] for ratio in ratios)
     network |= {
-        "layers": [{**kind, "channels": count} for kind, count in zip(kinds, channels, strict=False)],
-        "temperature": _deeper(network["temperature"], depth),
-        "threshold": _deeper(network["threshold"], depth),
-        "scales": [*_deeper(network["scales"][:-1], depth), network["scales"][-1]],
+        "layers": [{**kind, "channels": count} for kind, count in zip(kinds, net.channels, strict=False)],
+        "temperature": temperatures,
+        "threshold": [network["threshold"][0] * net.feedback**n for n in range(depth)],
+        "scales": [network["scales"][0], *scales, network["scales"][-1]],
     }
-    fields["training"] |= {"epochs": epochs, "rates": [*_deeper(rates[:-1], depth), rates[-1]]}
+    fields["training"] |= {"epochs": net.epochs, "rates": [rates[0], *inner_rates, rates[-1]]}
     if "nudging" in fields["rule"]:
-        fields["rule"]["nudging"] *= FALL ** (depth - 2)
+        fields["rule"]["nudging"] *= temperatures[-1] / last
     return msgspec.convert(fields, Experiment)
-
-
-def _deeper(values: Sequence[float], depth: int) -> list[float]:
-    """One value a layer, those of further layers each a quarter of the one before."""
-    further = [values[-1] * FALL ** (n + 1) for n in range(depth - len(values))]
-    return [*values[:depth], *further]
 
 
 def _trained(experiment: Experiment) -> dict[str, Any]:

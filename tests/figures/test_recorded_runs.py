@@ -163,11 +163,13 @@ DIGITS = (
 )
 
 
+@pytest.mark.parametrize("feedback", [0.25, 1.0])
 @pytest.mark.parametrize("channels", [(2,), (2, 3), (2, 3, 4)])
-def test_each_layer_of_a_net_of_any_depth_has_a_quarter_of_the_temperature_of_the_one_below(channels):
+def test_layers_of_a_net_of_any_depth_hand_up_the_same_and_down_in_proportion_to_the_feedback(channels, feedback):
     rule = size_study.RULES[0]
-    base, found = load(EXPERIMENTS / f"{rule}.toml"), size_study._experiment(rule, channels, 2, ())
-    falling = 0.25 ** np.arange(len(channels))
+    net = size_study.Net(channels, 2, feedback)
+    base, found = load(EXPERIMENTS / f"{rule}.toml"), size_study._experiment(rule, net, ())
+    falling = feedback ** np.arange(len(channels))
     for values in (found.network.temperature, found.network.threshold):
         assert np.array(values) == pytest.approx(values[0] * falling)
     # the nudging is the same share of the last layer's temperature, the weights of further layers of the layer's own
@@ -181,18 +183,19 @@ def test_each_layer_of_a_net_of_any_depth_has_a_quarter_of_the_temperature_of_th
     assert found.training.epochs == 2
 
 
+def test_the_study_of_sizes_begins_with_the_recorded_net():
+    base = load(EXPERIMENTS / f"{size_study.RULES[0]}.toml", seeds=[0])
+    assert size_study._experiment(size_study.RULES[0], size_study.Net((16, 32), base.training.epochs), ()) == base
+
+
 def test_a_study_of_sizes_is_drawn_from_its_rows(tmp_path):
     measured = [
-        size_study._trained(size_study._experiment(size_study.RULES[0], channels, 1, DIGITS))
+        size_study._trained(size_study._experiment(size_study.RULES[0], size_study.Net(channels, 1), DIGITS))
         for channels in ((2, 3), (2, 3, 2))
     ]
     assert [len(row["rates"]) for row in measured] == [2, 3]
     nets = {net for points in net_size.PANELS.values() for net, _ in points}
-    rows = [
-        {"rule": rule, "channels": channels, "epochs": epochs, **measured[0]}
-        for rule in size_study.RULES
-        for channels, epochs in nets
-    ]
+    rows = [{"rule": rule, **net._asdict(), **measured[0]} for rule in size_study.RULES for net in nets]
     record = tmp_path / "sizes.json"
     record.write_text(json.dumps({"rows": rows}), encoding="utf-8")
     figure = net_size.draw(net_size.compute(record=record))

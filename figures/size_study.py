@@ -6,8 +6,8 @@ Main results: study, Net, WIDTHS, DEPTHS, LENGTHS, FEEDBACKS.
 
 writes results/sizes.json. Each layer's temperature, threshold, weights and rate are `feedback` times those of the layer below,
 and the nudging is kept in proportion to the last layer's temperature: what a layer hands up, over the temperature there, is the
-same at any `feedback`, what it hands down shrinks with it, and so does the gain of every loop. A quarter is the experiments'. A
-third layer is not pooled.
+same at any `feedback`, what it hands down shrinks with it, and so does the gain of every loop. 1/512 is the experiments'. A third
+layer is not pooled.
 """
 
 from __future__ import annotations
@@ -33,13 +33,14 @@ class Net(NamedTuple):
 
     channels: tuple[int, ...]
     epochs: int
-    feedback: float = 0.25
+    feedback: float = 1 / 512
 
 
 WIDTHS = (Net((8, 16), 2), Net((16, 32), 2), Net((32, 64), 2))
-DEPTHS = (Net((16,), 2), Net((16, 32), 2), Net((16, 32, 64), 2))
+# a layer in the middle hears of a nudging by few spikes more or less, the fewer the weaker the feedback
+DEPTHS = (Net((16,), 2, 1 / 4), Net((16, 32), 2, 1 / 4), Net((16, 32, 64), 2, 1 / 4))
 LENGTHS = (Net((8, 16), 1), Net((8, 16), 2), Net((8, 16), 4))
-FEEDBACKS = tuple(Net((16, 32), 1, feedback) for feedback in (0.125, 0.25, 0.5, 1.0))
+FEEDBACKS = tuple(Net((16, 32), 1, feedback) for feedback in (1 / 512, 1 / 32, 1 / 4, 1.0))
 
 
 def study(

@@ -163,7 +163,7 @@ DIGITS = (
 )
 
 
-@pytest.mark.parametrize("feedback", [0.25, 1.0])
+@pytest.mark.parametrize("feedback", [1 / 512, 0.25, 1.0])
 @pytest.mark.parametrize("channels", [(2,), (2, 3), (2, 3, 4)])
 def test_layers_of_a_net_of_any_depth_hand_up_the_same_and_down_in_proportion_to_the_feedback(channels, feedback):
     rule = size_study.RULES[0]

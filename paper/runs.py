@@ -5,11 +5,13 @@ Main results: record, draw.
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from dynamics.crnn.config import Backpropagation, ConvTable, Stochastic, load
 from figures import (
     certificates,
     digits_learning,
@@ -23,13 +25,19 @@ from figures import (
     training_cost,
     training_stability,
 )  # fmt: skip
-from figures.learning import Rule, gathered
+from figures.learning import ROOT, Rule, gathered
 
 FAMILIES: dict[str, dict[str, Rule]] = {
     "full": fashion_learning.RULES,
     "rules": fashion_rules.RULES,
     "streams": event_stream.RULES,
     "digits": digits_learning.RULES,
+}
+# StochEP and BPTT of each family whose recipe the text tells
+RECIPES = {
+    "full": ("fashion_stochastic_probabilities", "fashion_bptt"),
+    "rules": ("fashion10k_stochastic_probabilities", "fashion10k_bptt"),
+    "streams": ("saccades_stochastic_probabilities", "saccades_bptt_spikes"),
 }
 PICTURES = {
     "fashion_learning": fashion_learning, "fashion_rules": fashion_rules, "net_size": net_size, "sparsity": sparsity,
@@ -39,10 +47,32 @@ PICTURES = {
 
 
 def record() -> dict[str, Any]:
-    """Of each family the recorded experiments: errors in per cent with their intervals, by seed, and what else a table shows."""
-    return {
+    """Of each family the recorded experiments: errors in per cent with their intervals, by seed, and what else a table shows.
+
+    recipes: of each family whose recipe the text tells, channels, epochs, images, phases, BPTT's steps.
+    """
+    rows = {
         family: [_row(rules[name], documents) for name, documents in gathered(rules).items() if documents]
         for family, rules in FAMILIES.items()
+    }
+    return {**rows, "recipes": {family: _recipe(*names) for family, names in RECIPES.items()}}
+
+
+def _recipe(learning: str, unrolled: str) -> dict[str, Any]:
+    experiment, other = (load(ROOT / "experiments" / f"{name}.toml") for name in (learning, unrolled))
+    network, rule = experiment.network, experiment.rule
+    assert isinstance(rule, Stochastic)
+    assert isinstance(other.rule, Backpropagation)
+    assert isinstance(network.temperature, tuple)
+    return {
+        "channels": [layer.channels for layer in network.layers if isinstance(layer, ConvTable)],
+        "feedback": str(Fraction(network.temperature[1] / network.temperature[0])),
+        "epochs": experiment.training.epochs,
+        "images": experiment.data.train_images,
+        "free": rule.steps_free,
+        "nudged": rule.steps_nudged,
+        "window": rule.window,
+        "unrolled": other.rule.steps,
     }
 
 

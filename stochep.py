@@ -17,7 +17,8 @@ from cyclopts import App, CycloptsError, Parameter
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from dynamics.crnn.train import Progress, Run
+    from dynamics.crnn.run import Run
+    from dynamics.crnn.train import Progress
     from figures.networks import Network
 
 FAILED, USAGE = 1, 2
@@ -92,7 +93,8 @@ def train(
     import msgspec
 
     from dynamics.crnn.config import load_all
-    from dynamics.crnn.train import Divergence, prepare
+    from dynamics.crnn.run import prepare
+    from dynamics.crnn.train import Divergence
     from dynamics.crnn.train import train as train_run
     from meanfield import ConvergenceError
 
@@ -165,7 +167,7 @@ def certify(
 
     from dynamics.crnn.certificate import certify as certify_network
     from dynamics.crnn.certificate_table import table
-    from dynamics.crnn.train import recorded
+    from dynamics.crnn.result import recorded
     from dynamics.provenance import make_writable, provenance, write_json
     from meanfield import ConvergenceError
 

@@ -15,7 +15,8 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from dynamics.crnn.config import Experiment, load
-from dynamics.crnn.train import prepare, train
+from dynamics.crnn.run import prepare
+from dynamics.crnn.train import train
 from figures import page
 from figures.learning import ROOT, Rule, draw_learning, gathered, summary
 

@@ -30,7 +30,9 @@ from scipy.special import stdtrit
 from dynamics.crnn.config import Backpropagation, Deterministic, Experiment, Phases, Rule, Stochastic
 from dynamics.crnn.gradient_quality import Quality, layers, quality, repeated, rescaled
 from dynamics.crnn.network import Array, Network
-from dynamics.crnn.train import prepare, recorded, start, train
+from dynamics.crnn.result import recorded
+from dynamics.crnn.run import prepare, start
+from dynamics.crnn.train import train
 from figures import page
 
 # what stands in for a training run: seconds, and a test error of some per cent

@@ -20,8 +20,10 @@ import numpy as np
 
 from dynamics.crnn.config import Experiment, fingerprint, load
 from dynamics.crnn.network import Frames
+from dynamics.crnn.result import recorded
+from dynamics.crnn.run import prepare
 from dynamics.crnn.tracking import tracking
-from dynamics.crnn.train import prepare, recorded, train
+from dynamics.crnn.train import train
 from dynamics.provenance import provenance, write_json
 from figures.learning import ROOT, mapped
 

@@ -20,7 +20,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from dynamics.crnn.config import Experiment, fingerprint, load
-from dynamics.crnn.train import prepare, train
+from dynamics.crnn.run import prepare
+from dynamics.crnn.train import train
 from dynamics.provenance import provenance, write_json
 from figures.learning import ROOT, mapped
 

@@ -24,7 +24,9 @@ import numpy as np
 from dynamics.crnn.config import Backpropagation, Experiment, fingerprint, load
 from dynamics.crnn.gradient_quality import repeated
 from dynamics.crnn.network import Array, Network
-from dynamics.crnn.train import Divergence, Run, prepare, recorded, train
+from dynamics.crnn.result import recorded
+from dynamics.crnn.run import Run, prepare
+from dynamics.crnn.train import Divergence, train
 from dynamics.provenance import provenance, write_json
 from figures.learning import ROOT, mapped
 

@@ -10,7 +10,8 @@ import pytest
 from dynamics.crnn.config import Experiment, fingerprint, load
 from dynamics.crnn.gradient_quality import rescaled
 from dynamics.crnn.network import Network
-from dynamics.crnn.train import PREFIX, prepare, start, update
+from dynamics.crnn.run import prepare, start
+from dynamics.crnn.train import PREFIX, update
 from dynamics.datasets import Missing
 from dynamics.provenance import provenance
 from figures import (

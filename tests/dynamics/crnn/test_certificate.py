@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 import stochep
 from dynamics.crnn.architecture import Architecture, Conv, Dense
 from dynamics.crnn.certificate import LinearNoise, certify
+from dynamics.crnn.result import recorded
 from dynamics.crnn.spectra import Drives
-from dynamics.crnn.train import recorded
 from meanfield import bounds, fixed_point
 from meanfield.bounds.leaky import discrete_lyapunov
 from tests.dynamics.crnn import stacks

@@ -11,7 +11,9 @@ import pytest
 from dynamics.crnn import checkpoint
 from dynamics.crnn.config import Backpropagation, Continual, load
 from dynamics.crnn.learning import estimate
-from dynamics.crnn.train import Divergence, accuracy, close_epoch, prepare, recorded, train, update
+from dynamics.crnn.result import accuracy, recorded
+from dynamics.crnn.run import prepare
+from dynamics.crnn.train import Divergence, close_epoch, train, update
 from dynamics.datasets import Augmentation, augmented
 
 EXPERIMENT = Path(__file__).parents[3] / "experiments" / "digits_stochastic.toml"

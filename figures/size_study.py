@@ -27,6 +27,7 @@ from figures.learning import ROOT, mapped
 
 RECORD = ROOT / "results" / "sizes.json"
 RULES = ("fashion_stochastic_probabilities", "fashion_bptt")
+OVERRIDES = ("data.train_images=20000",)
 
 
 class Net(NamedTuple):
@@ -37,18 +38,18 @@ class Net(NamedTuple):
     feedback: float = 1 / 512
 
 
-WIDTHS = (Net((8, 16), 2), Net((16, 32), 2), Net((32, 64), 2))
+WIDTHS = (Net((8, 16), 3), Net((16, 32), 3), Net((32, 64), 3))
 # a layer in the middle hears of a nudging by few spikes more or less, the fewer the weaker the feedback
-DEPTHS = (Net((16,), 2, 1 / 4), Net((16, 32), 2, 1 / 4), Net((16, 32, 64), 2, 1 / 4))
-LENGTHS = (Net((8, 16), 1), Net((8, 16), 2), Net((8, 16), 4))
-FEEDBACKS = tuple(Net((16, 32), 1, feedback) for feedback in (1 / 512, 1 / 32, 1 / 4, 1.0))
+DEPTHS = (Net((16,), 3, 1 / 4), Net((16, 32), 3, 1 / 4), Net((16, 32, 64), 3, 1 / 4))
+LENGTHS = tuple(Net((16, 32), epochs) for epochs in (1, 3, 9))
+FEEDBACKS = tuple(Net((16, 32), 3, feedback) for feedback in (1 / 512, 1 / 32, 1 / 4, 1.0))
 
 
 def study(
     *,
     rules: Sequence[str] = RULES,
     nets: Sequence[Net] = (*WIDTHS, *DEPTHS, *LENGTHS, *FEEDBACKS),
-    overrides: Sequence[str] = (),
+    overrides: Sequence[str] = OVERRIDES,
     processes: int = 2,
 ) -> dict[str, Any]:
     """One row a rule and net, each net once: its errors, rates, local radius and seconds."""

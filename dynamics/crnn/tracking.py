@@ -4,11 +4,13 @@ Main results: Tracking, tracking.
 
 B10 bounds the distance by a lag, which falls with the leak, and a noise, which rises; its hypothesis κ < 1 fails on trained
 nets. Near the moving fixed point m* the same recursion holds to first order with the local gain g = ‖V^½JV^½/T‖ for κ and Σ
-m(1−m) for N/4: an approximation, held here against what the spikes do.
+m(1−m) for N/4: an approximation, held here against what the spikes do. Its lag adds up drifts as if they all pointed one way.
+Where an input comes and goes they do not, and the lag is better followed: by the deterministic path at the same leak.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -27,7 +29,9 @@ STREAM_TRACKING = 96
 class Tracking(NamedTuple):
     """slack 1 − g, drift ω and noise Σ m(1−m), means over images and steps; best: the leak they make best, 1 at most.
 
-    leaks, and for each the distance √E‖s − m*‖² predicted, measured, and its standard error over images.
+    leaks, and for each the distance √E‖s − m*‖²: predicted by drift and noise; followed, √(lag² + ε·noise/(slack(2 − ε·slack)))
+    with the deterministic path's distance for the lag; measured, and its standard error over images. best_followed: the leak
+    whose `followed` is least.
     """
 
     slack: float
@@ -36,8 +40,14 @@ class Tracking(NamedTuple):
     best: float
     leaks: list[float]
     predicted: list[float]
+    followed: list[float]
     measured: list[float]
     standard_error: list[float]
+
+    @property
+    def best_followed(self) -> float:
+        """Of `leaks` the one whose followed distance is least."""
+        return self.leaks[int(np.argmin(self.followed))]
 
 
 def tracking(
@@ -62,21 +72,28 @@ def tracking(
     slack = 1.0 - float(np.mean(gains))
     drift = float(np.sqrt((np.diff(fixed[skip:], axis=0) ** 2).sum(axis=-1)).mean())
     noise = float(activity_variance(fixed[skip:]).sum(axis=-1).mean())
-    rows = []
+    spikes, paths = [], []
     for leak in leaks:
-        states, moving = exact.start(count), exact.input(frames)
-        follower, squares = replace(exact, leak=leak), []
-        for step in range(steps):
-            follower.phase(
-                states, moving, steps=1, window=1, first=step, spiking=Spiking(seed, STREAM_TRACKING, np.arange(count))
-            )
-            if step >= skip and step + 1 < steps:
-                squares.append(((states - fixed[step + 1]) ** 2).sum(axis=1))
-        rows.append(_root(np.mean(squares, axis=0)))
-    measured, errors = zip(*rows, strict=True)
-    predicted = [stationary_distance(slack, drift, noise, leak=leak) for leak in leaks]
-    best = lag_against_noise(slack, drift, noise)
-    return Tracking(slack, drift, noise, best, list(leaks), predicted, list(measured), list(errors))
+        follower = replace(exact, leak=leak)
+        spikes.append(_root(_strayed(follower, frames, fixed, skip, Spiking(seed, STREAM_TRACKING, np.arange(count)))))
+        paths.append(_root(_strayed(follower, frames, fixed, skip, None))[0])
+    measured, errors = zip(*spikes, strict=True)
+    return Tracking(
+        slack, drift, noise, lag_against_noise(slack, drift, noise), list(leaks),
+        [stationary_distance(slack, drift, noise, leak=leak) for leak in leaks],
+        [math.hypot(lag, stationary_distance(slack, 0.0, noise, leak=leak)) for lag, leak in zip(paths, leaks, strict=True)],
+        list(measured), list(errors),
+    )  # fmt: skip
+
+
+def _strayed(network: Network, frames: Frames, fixed: FloatArray, skip: int, spiking: Spiking | None) -> FloatArray:
+    """‖s − m*‖² of each image, mean over the steps counted, (B,); of the deterministic path where spiking is None."""
+    states, moving, squares = network.start(len(frames.frames)), network.input(frames), []
+    for step in range(len(fixed)):
+        network.phase(states, moving, steps=1, window=1, first=step, spiking=spiking)
+        if step >= skip and step + 1 < len(fixed):
+            squares.append(((states - fixed[step + 1]) ** 2).sum(axis=1))
+    return np.mean(squares, axis=0)
 
 
 def _fixed_points(network: Network, frames: Frames, steps: int, tolerance: float) -> FloatArray:

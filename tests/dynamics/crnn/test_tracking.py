@@ -59,7 +59,11 @@ def test_free_units_stray_as_foretold_and_least_near_the_best_leak():
         noise = np.sqrt(leak * found.noise / (2 - leak))
         assert measured < predicted + 5 * error
         assert measured > noise - 5 * error
+    # the lag that the deterministic path has, and noise that is independent of it
+    for followed, measured, error in zip(found.followed, found.measured, found.standard_error, strict=True):
+        assert followed == pytest.approx(measured, rel=0.01, abs=5 * error)
     least = leaks[int(np.argmin(found.measured))]
+    assert found.best_followed == least
     assert found.best / 2.5 < least < 2.5 * found.best
 
 

@@ -27,7 +27,7 @@ from figures.learning import ROOT, mapped
 
 RECORD = ROOT / "results" / "sizes.json"
 RULES = ("fashion_stochastic_probabilities", "fashion_bptt")
-OVERRIDES = ("data.train_images=20000",)
+OVERRIDES = ("data.train_images=10000",)
 
 
 class Net(NamedTuple):

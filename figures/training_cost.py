@@ -100,6 +100,8 @@ def draw(data: dict[str, Any]) -> Figure:
             axis.set(xscale="log", yscale="log", xlabel="free steps")
             page.log_ticks(axis.xaxis, free)
         draw_memory(memory, data["memory"])
+        # room for its legend
+        memory.set_ylim(top=20 * memory.get_ylim()[1])
         _errors(errors, data["runs"])
         figure.legend(*adds.get_legend_handles_labels(), loc="outside lower center", ncols=len(SHOWN))
     return figure
@@ -115,6 +117,10 @@ def _errors(axis: Axes, runs: list[dict[str, Any]]) -> None:
             RULES[name].short, where, (0, 3), textcoords="offset points", fontsize=6, ha="center", rotation=90
         )
     axis.set(xscale="log", xlabel="operations in all (10¹²)", ylabel="test error (%)")
+    page.log_ticks(axis.xaxis, (1, 2, 5, 10, 20, 50, 100))
+    # room for the names
+    low, high = axis.get_ylim()
+    axis.set_ylim(low, high + 0.3 * (high - low))
 
 
 def main() -> None:

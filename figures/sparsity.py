@@ -72,7 +72,7 @@ def draw(data: dict[str, Any]) -> Figure:
                 "no recorded run matches experiments/fashion10k_stochastic_probabilities.toml: stochep train makes one"
             )
         figure, (axis,) = page.page(1, 1, width=4.5, height=3.2)
-        means = {name: _mean(rows) for name, rows in settings.items()}
+        means = {name: mean(rows) for name, rows in settings.items()}
         _cloud(axis, settings[BASE], page.BOUND)
         for kind, names in KINDS.items():
             found = [name for name in names if name in settings]
@@ -89,7 +89,8 @@ def draw(data: dict[str, Any]) -> Figure:
     return figure
 
 
-def _mean(rows: list[dict[str, Any]]) -> tuple[float, float]:
+def mean(rows: list[dict[str, Any]]) -> tuple[float, float]:
+    """Mean rate and mean test error in per cent, over seeds."""
     return float(np.mean([row["rate"] for row in rows])), float(100 * (1 - np.mean([row["value"] for row in rows])))
 
 

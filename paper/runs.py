@@ -49,13 +49,52 @@ PICTURES = {
 def record() -> dict[str, Any]:
     """Of each family the recorded experiments: errors in per cent with their intervals, by seed, and what else a table shows.
 
-    recipes: of each family whose recipe the text tells, channels, epochs, images, phases, BPTT's steps.
+    recipes: of each family whose recipe the text tells, channels, epochs, images, phases, BPTT's steps. sparse: the dense net and
+    the sparsest within a point of it. certified: of each family of certified nets their number and the largest proven end of κ, and
+    of all nets how many bounds and approximations met their measurement.
     """
     rows = {
         family: [_row(rules[name], documents) for name, documents in gathered(rules).items() if documents]
         for family, rules in FAMILIES.items()
     }
-    return {**rows, "recipes": {family: _recipe(*names) for family, names in RECIPES.items()}}
+    return {
+        **rows,
+        "recipes": {family: _recipe(*names) for family, names in RECIPES.items()},
+        "sparse": _sparse(),
+        "certified": _certified(),
+    }
+
+
+def _sparse() -> dict[str, Any] | None:
+    """Mean rate and test error in per cent of the dense net and of the sparsest at most a point worse; None without runs."""
+    settings = {name: rows for name, rows in sparsity.compute()["settings"].items() if rows}
+    if sparsity.BASE not in settings:
+        return None
+    means = {name: sparsity.mean(rows) for name, rows in settings.items()}
+    dense = means[sparsity.BASE]
+    rate, error = min(found for found in means.values() if found[1] <= dense[1] + 1)
+    return {"dense_rate": 100 * dense[0], "dense_error": dense[1], "rate": 100 * rate, "error": error}
+
+
+def _certified() -> dict[str, Any]:
+    nets = certificates.compute()["nets"]
+    gains: dict[str, list[float]] = {}
+    for net in nets:
+        gains.setdefault(net["family"], []).append(net["gains"][0][1])
+    said = [one for net in nets for one in net["predictions"]]
+    bounds = [one for one in said if one["kind"] == "bound"]
+    ratios = [one["measured"] / one["predicted"] for one in said if one["kind"] == "approximation"]
+    return {
+        "nets": len(nets),
+        "families": {
+            family: {"nets": len(found), "gain": max(found), "below": sum(gain < 1 for gain in found)}
+            for family, found in gains.items()
+        },
+        "bounds": len(bounds),
+        "kept": sum(one["measured"] <= one["predicted"] + 2 * one["standard_error"] for one in bounds),
+        "approximations": len(ratios),
+        "ratios": [min(ratios), max(ratios)] if ratios else None,
+    }
 
 
 def _recipe(learning: str, unrolled: str) -> dict[str, Any]:

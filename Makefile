@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help figures test claims reproduce paper lint derive mutants bench clean
+.PHONY: help figures test claims reproduce paper docs lint derive mutants bench clean
 
 help:  ## Show the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  \1\t/'
@@ -31,6 +31,11 @@ help:  ## Show the targets
 .venv/.paper: .venv/.core
 	@echo "installing typst into .venv" >&2
 	@$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[paper]'
+	@touch $@
+
+.venv/.docs: .venv/.core
+	@echo "installing sphinx into .venv" >&2
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[docs]'
 	@touch $@
 
 .venv/.mutants: .venv/.dev
@@ -79,5 +84,8 @@ derive: .venv/.core  ## Derive the equations again and rewrite meanfield/equatio
 paper: .venv/.paper .venv/.rigorous  ## Build paper/main.pdf
 	@$(BIN)/python -m paper.build
 
+docs: .venv/.docs  ## Build the site into docs/_build, with the figures that are drawn
+	@$(BIN)/sphinx-build -q -W -b html docs docs/_build
+
 clean:  ## Remove the environment and what was generated
-	rm -rf .venv .mutants figures/out paper/generated paper/main.pdf
+	rm -rf .venv .mutants figures/out paper/generated paper/main.pdf docs/_build docs/generated

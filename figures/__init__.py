@@ -19,6 +19,7 @@ NAMES = (
     "claim_tightness",
     "digits_learning",
     "fashion_learning",
+    "reach_learning",
     "fashion_rules",
     "net_size",
     "fashion_gradient",

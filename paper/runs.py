@@ -21,6 +21,7 @@ from figures import (
     fashion_rules,
     net_size,
     page,
+    reach_learning,
     sparsity,
     training_cost,
     training_stability,
@@ -29,6 +30,7 @@ from figures.learning import ROOT, Rule, gathered
 
 FAMILIES: dict[str, dict[str, Rule]] = {
     "full": fashion_learning.RULES,
+    "reach": reach_learning.RULES,
     "rules": fashion_rules.RULES,
     "streams": event_stream.RULES,
     "digits": digits_learning.RULES,
@@ -36,13 +38,14 @@ FAMILIES: dict[str, dict[str, Rule]] = {
 # StochEP and BPTT of each family whose recipe the text tells
 RECIPES = {
     "full": ("fashion_stochastic_probabilities", "fashion_bptt"),
+    "reach": ("reach_stochastic_probabilities", "reach_bptt"),
     "rules": ("fashion10k_stochastic_probabilities", "fashion10k_bptt"),
     "streams": ("saccades_stochastic_probabilities", "saccades_bptt_spikes"),
 }
 PICTURES = {
-    "fashion_learning": fashion_learning, "fashion_rules": fashion_rules, "net_size": net_size, "sparsity": sparsity,
-    "event_stream": event_stream, "training_stability": training_stability, "training_cost": training_cost,
-    "certificates": certificates, "fashion_gradient": fashion_gradient,
+    "fashion_learning": fashion_learning, "reach_learning": reach_learning, "fashion_rules": fashion_rules,
+    "net_size": net_size, "sparsity": sparsity, "event_stream": event_stream, "training_stability": training_stability,
+    "training_cost": training_cost, "certificates": certificates, "fashion_gradient": fashion_gradient,
 }  # fmt: skip
 
 

@@ -47,6 +47,7 @@ TINY = {
         "smoke": ("training.epochs=2", "training.batch=256", "network.layers=[{kind='dense', units=8}, {kind='dense', units=10}]"),
     },
     "fashion_learning": {"results": Path("nowhere")},
+    "reach_learning": {"results": Path("nowhere")},
     "fashion_rules": {"results": Path("nowhere")},
     "net_size": {"record": Path("nowhere/sizes.json")},
     "fashion_gradient": {"record": Path("nowhere/gradient_quality.json")},

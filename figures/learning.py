@@ -113,7 +113,7 @@ def draw_learning(data: dict[str, Any], rules: dict[str, Rule], what: str) -> Fi
     validation.set_yscale("symlog", linthresh=1.0, linscale=0.5)
     test.set(ylabel="test error (%)", ylim=(0, None), xlim=(-0.5, len(data["rules"]) - 0.5))
     shorts = [rules[found["name"]].short for found in data["rules"]]
-    test.set_xticks(range(len(shorts)), shorts, rotation=90 if len(shorts) > 4 else 0)
+    test.set_xticks(range(len(shorts)), shorts, rotation=90 if len(shorts) > 3 else 0)
     handles, labels = cost.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=min(4, len(labels)))
     figure.suptitle(_title(data, what), fontsize=8)

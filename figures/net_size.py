@@ -23,9 +23,9 @@ from figures.learning import Rule, errors
 from figures.size_study import DEPTHS, FEEDBACKS, LENGTHS, RECORD, RULES, WIDTHS, Net
 
 LOOKS = dict(zip(RULES, (Rule("StochEP", "StochEP", page.LINEAR), Rule("BPTT", "BPTT", page.BOUND)), strict=True))
-FEEDBACK = "temperature over that below"
+FEEDBACK = "feedback"
 PANELS: dict[str, list[tuple[Net, float]]] = {
-    "channels of the first layer": [(net, net.channels[0]) for net in WIDTHS],
+    "channels below": [(net, net.channels[0]) for net in WIDTHS],
     "layers": [(net, len(net.channels)) for net in DEPTHS],
     "epochs": [(net, net.epochs) for net in LENGTHS],
     FEEDBACK: [(net, net.feedback) for net in FEEDBACKS],

@@ -25,7 +25,7 @@ from figures.size_study import DEPTHS, FEEDBACKS, LENGTHS, RECORD, RULES, WIDTHS
 LOOKS = dict(zip(RULES, (Rule("StochEP", "StochEP", page.LINEAR), Rule("BPTT", "BPTT", page.BOUND)), strict=True))
 FEEDBACK = "feedback"
 PANELS: dict[str, list[tuple[Net, float]]] = {
-    "channels below": [(net, net.channels[0]) for net in WIDTHS],
+    "channels": [(net, net.channels[0]) for net in WIDTHS],
     "layers": [(net, len(net.channels)) for net in DEPTHS],
     "epochs": [(net, net.epochs) for net in LENGTHS],
     FEEDBACK: [(net, net.feedback) for net in FEEDBACKS],

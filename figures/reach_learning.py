@@ -1,7 +1,7 @@
-"""Fashion-MNIST with more width, epochs and mirrored images: StochEP, deterministic EP and BPTT (results/reach_*; thm:F1, thm:F2).
+"""Fashion-MNIST with a second layer that is not pooled, more epochs and mirrored images: StochEP, deterministic EP and BPTT (results/reach_*; thm:F1, thm:F2).
 
-Caption: as `fashion_learning`, 32 and 64 channels in place of 16 and 32, twice the epochs, each image mirrored by lot when it is
-shown, a quarter of the feedback.
+Caption: as `fashion_learning`, but the second layer has 3 × 3 kernels and no pooling, four times the units, twice the epochs,
+and each image is mirrored by lot when it is shown.
 """
 
 from __future__ import annotations

@@ -171,8 +171,8 @@ def test_experiments_of_a_family_differ_in_their_rule_alone_and_fit_their_images
     shared = {fingerprint(msgspec.structs.replace(one, name="", rule=experiments[0].rule)) for one in experiments}
     assert len(shared) == 1
     shape = (2, 28, 28) if family == "saccades" else (1, 28, 28)
-    first, second = (32, 64) if family == "reach" else (16, 32)
-    assert experiments[0].architecture(shape, 10).shapes == ((first, 14, 14), (second, 7, 7))
+    side = 14 if family == "reach" else 7
+    assert experiments[0].architecture(shape, 10).shapes == ((16, 14, 14), (32, side, side))
 
 
 def test_sparse_experiments_differ_from_the_dense_one_in_what_makes_them_fire_less_alone():

@@ -1,4 +1,4 @@
-"""Fashion-MNIST with a second layer that is not pooled, more epochs and mirrored images: StochEP, deterministic EP and BPTT (results/reach_*; thm:F1, thm:F2).
+"""Fashion-MNIST without pooling in the second layer, and longer: StochEP, deterministic EP, BPTT (results/reach_*; thm:F1, thm:F2).
 
 Caption: as `fashion_learning`, but the second layer has 3 × 3 kernels and no pooling, four times the units, twice the epochs,
 and each image is mirrored by lot when it is shown.

@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from figures import page
@@ -41,40 +42,48 @@ def compute(
 
 
 def draw(data: dict[str, Any]) -> Figure:
-    """Distance and error against the leak, learning, test error."""
+    """Distance and error against the leak, learning, test error; whichever of the two halves is recorded."""
     with page.style():
-        if not (data["leaks"] and data["rules"]):
+        if not (data["leaks"] or data["rules"]):
             return page.nothing("no record: python -m figures.leak_study, stochep train experiments/saccades_*.toml")
         figure, (distance, swept, learning, test) = page.page(1, 4, height=2.6)
-        (found,) = [row["tracking"] for row in data["leaks"] if "tracking" in row]
-        distance.errorbar(
-            found["leaks"],
-            found["measured"],
-            2 * np.array(found["standard_error"]),
-            marker="o",
-            linestyle="none",
-            color=page.LEAKY,
-        )
-        distance.plot(found["leaks"], found["predicted"], color=page.BOUND)
-        distance.plot(found["leaks"], found["followed"], color=page.MEAN_FIELD)
-        best = found["leaks"][int(np.argmin(found["followed"]))]
-        distance.axvline(best, color=page.GREY, linestyle=":")
-        distance.set(xlabel="leak ε", ylabel="√E‖s − m*‖²", xscale="log", yscale="log")
-        found_errors = errors([row["validation_accuracy"] for row in data["leaks"]])
-        page.points(swept, [row["leak"] for row in data["leaks"]], found_errors, color=page.LINEAR)
-        swept.axvline(best, color=page.GREY, linestyle=":")
-        swept.set(xlabel="leak ε", ylabel="validation error (%)", xscale="log")
-        for axis in (distance, swept):
-            page.log_ticks(axis.xaxis, (0.1, 0.2, 0.5, 1.0))
-        for place, rule in enumerate(data["rules"]):
-            look = RULES[rule["name"]]
-            draw_curves(learning, 100 * (1 - np.array(rule["validation_accuracy"])), look)
-            draw_errors(test, place, rule["test"], look.colour)
-        learning.set(xlabel="epoch", ylabel="validation error (%)")
-        test.set(ylabel="test error (%)", ylim=(0, None), xlim=(-0.5, len(data["rules"]) - 0.5))
-        test.set_xticks(range(len(data["rules"])), [RULES[rule["name"]].short for rule in data["rules"]], rotation=90)
-        figure.legend(*learning.get_legend_handles_labels(), loc="outside lower center", ncols=2)
+        for missing, axis in ((not data["leaks"], distance), (not data["rules"], learning)):
+            if missing:
+                axis.text(0.5, 0.5, "not recorded", ha="center", va="center", transform=axis.transAxes)
+        if data["leaks"]:
+            _draw_leaks(distance, swept, data["leaks"])
+        if data["rules"]:
+            _draw_learning(learning, test, data["rules"])
+            figure.legend(*learning.get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return figure
+
+
+def _draw_leaks(distance: Axes, swept: Axes, rows: list[dict[str, Any]]) -> None:
+    (found,) = [row["tracking"] for row in rows if "tracking" in row]
+    look: dict[str, Any] = {"marker": "o", "linestyle": "none", "color": page.LEAKY}
+    distance.errorbar(found["leaks"], found["measured"], 2 * np.array(found["standard_error"]), **look)
+    distance.plot(found["leaks"], found["predicted"], color=page.BOUND)
+    distance.plot(found["leaks"], found["followed"], color=page.MEAN_FIELD)
+    distance.set(ylabel="√E‖s − m*‖²", yscale="log")
+    page.log_ticks(distance.yaxis, (10, 20, 50, 100, 200, 500))
+    validation = errors([row["validation_accuracy"] for row in rows])
+    page.points(swept, [row["leak"] for row in rows], validation, color=page.LINEAR)
+    swept.set(ylabel="validation error (%)")
+    best = found["leaks"][int(np.argmin(found["followed"]))]
+    for axis in (distance, swept):
+        axis.axvline(best, color=page.GREY, linestyle=":")
+        axis.set(xlabel="leak ε", xscale="log")
+        page.log_ticks(axis.xaxis, (0.1, 0.2, 0.5, 1.0))
+
+
+def _draw_learning(learning: Axes, test: Axes, rules: list[dict[str, Any]]) -> None:
+    for place, rule in enumerate(rules):
+        look = RULES[rule["name"]]
+        draw_curves(learning, 100 * (1 - np.array(rule["validation_accuracy"])), look)
+        draw_errors(test, place, rule["test"], look.colour)
+    learning.set(xlabel="epoch", ylabel="validation error (%)")
+    test.set(ylabel="test error (%)", ylim=(0, None), xlim=(-0.5, len(rules) - 0.5))
+    test.set_xticks(range(len(rules)), [RULES[rule["name"]].short for rule in rules], rotation=90)
 
 
 def main() -> None:

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from dynamics.crnn.config import Backpropagation, Deterministic, Experiment, Stochastic
 from dynamics.crnn.cost import synapses, work
@@ -110,17 +110,14 @@ def draw(data: dict[str, Any]) -> Figure:
 def _errors(axis: Axes, runs: list[dict[str, Any]]) -> None:
     for run in runs:
         draw_errors(axis, run["work"] / 1e12, [run["test"]], RULES[run["name"]].colour)
-    for name in dict.fromkeys(run["name"] for run in runs):
-        own = [run for run in runs if run["name"] == name]
-        where = np.mean([run["work"] for run in own]) / 1e12, 100 * (1 - own[0]["test"]["low"])
-        axis.annotate(
-            RULES[name].short, where, (0, 3), textcoords="offset points", fontsize=6, ha="center", rotation=90
-        )
     axis.set(xscale="log", xlabel="operations in all (10¹²)", ylabel="test error (%)")
     page.log_ticks(axis.xaxis, (1, 2, 5, 10, 20, 50, 100))
-    # room for the names
+    # room for the legend
     low, high = axis.get_ylim()
-    axis.set_ylim(low, high + 0.3 * (high - low))
+    axis.set_ylim(low, high + 0.5 * (high - low))
+    shown = [RULES[name] for name in dict.fromkeys(run["name"] for run in runs)]
+    handles = [Line2D([], [], color=rule.colour, marker="o", linestyle="none", markersize=3) for rule in shown]
+    axis.legend(handles, [rule.short for rule in shown], loc="upper right", fontsize=6)
 
 
 def main() -> None:

@@ -373,7 +373,8 @@ def _draw_cosines(axis: Axes, nets: dict[str, Any], names: list[str], key: str) 
 
 def _cosines(axis: Axes, x: Sequence[float], rows: list[dict[str, float]], **look: Any) -> None:
     """Points with their intervals on a linear axis, where a direction was found."""
-    value, low, high = (np.array([row[end] for row in rows]) for end in ("value", "low", "high"))
+    # what was no number came back from a record as None
+    value, low, high = (np.array([row[end] for row in rows], dtype=float) for end in ("value", "low", "high"))
     seen = np.isfinite(low)
     bars = np.stack([value - low, high - value])[:, seen]
     axis.errorbar(np.array(x)[seen], value[seen], bars, **{"linestyle": "none", "elinewidth": 0.8, **look})

@@ -282,22 +282,23 @@ def draw(data: dict[str, Any]) -> Figure:
         leak.set(xscale="log", yscale="log", xlabel="leak $ε$", ylabel="part of error² / length²")
         leak.set_title("noise (points), bias (lines)", loc="center")
         page.log_ticks(leak.xaxis, leaks)
+        own = data["rule"]["nudging"]
         for axis, name in zip(nudged[:2], (names[0], last), strict=True):
-            _draw_nudgings(axis, nets, name, "noise")
+            _draw_nudgings(axis, nets, name, "noise", own)
             axis.set(yscale="log", ylabel="noise / length², one estimate")
             axis.set_title(f"noise, {name}", loc="center")
-        _draw_nudgings(nudged[2], nets, last, "single")
+        _draw_nudgings(nudged[2], nets, last, "single", own)
         nudged[2].set(ylabel="cosine of one estimate", ylim=(-0.1, 1.02))
         nudged[2].set_title(f"one estimate, {last}", loc="center")
         rows = nets["trained"]["nudgings"]
         page.guide(
-            nudged[1], (rows[0]["nudging"], rows[1]["nudging"]), -2,
+            nudged[1], (rows[0]["nudging"] / own, rows[1]["nudging"] / own), -2,
             0.3 * rows[0]["variants"]["independent"][last]["noise"]["value"], "$β^{-2}$",
         )  # fmt: skip
         nudged[1].legend(fontsize=6, loc="upper right")
         for axis in nudged:
-            axis.set(xscale="log", xlabel="nudging $β$")
-            page.log_ticks(axis.xaxis, [row["nudging"] for row in rows])
+            axis.set(xscale="log", xlabel="nudging, times the run's")
+            page.log_ticks(axis.xaxis, [row["nudging"] / own for row in rows])
         titles = ("temperature, weights fixed", "temperature, gain fixed", "loop gain, temperature fixed")
         cosines = dict(zip(("temperature", "temperature, fixed gain", "gain"), (together, cold, gain), strict=True))
         for (key, axis), title in zip(cosines.items(), titles, strict=True):
@@ -350,10 +351,11 @@ def _draw_budget(axis: Axes, nets: dict[str, Any], names: list[str]) -> None:
     axis.set_ylim(low, high * 8)
 
 
-def _draw_nudgings(axis: Axes, nets: dict[str, Any], name: str, key: str) -> None:
+def _draw_nudgings(axis: Axes, nets: dict[str, Any], name: str, key: str, own: float) -> None:
+    """Against the nudging over the run's own."""
     for net, panel in nets.items():
         for variant, look in LOOK.items():
-            x = [row["nudging"] for row in panel["nudgings"]]
+            x = [row["nudging"] / own for row in panel["nudgings"]]
             rows = [row["variants"][variant][name][key] for row in panel["nudgings"]]
             fill = {"label": None, "markerfacecolor": "white"} if net == "start" else {}
             told = {**look, **fill}

@@ -18,9 +18,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from dynamics.crnn.tracking import Tracking
 from figures import page
 from figures.leak_study import RECORD
-from figures.learning import ROOT, Rule, draw_curves, draw_errors, errors, gathered, summary
+from figures.learning import ROOT, Rule, draw_curves, draw_tests, errors, gathered, summary
 
 RULES = {
     "saccades_stochastic_probabilities": Rule("StochEP, probabilities", "StochEP", page.LINEAR),
@@ -59,31 +60,27 @@ def draw(data: dict[str, Any]) -> Figure:
 
 
 def _draw_leaks(distance: Axes, swept: Axes, rows: list[dict[str, Any]]) -> None:
-    (found,) = [row["tracking"] for row in rows if "tracking" in row]
+    (found,) = [Tracking(**row["tracking"]) for row in rows if "tracking" in row]
     look: dict[str, Any] = {"marker": "o", "linestyle": "none", "color": page.LEAKY}
-    distance.errorbar(found["leaks"], found["measured"], 2 * np.array(found["standard_error"]), **look)
-    distance.plot(found["leaks"], found["predicted"], color=page.BOUND)
-    distance.plot(found["leaks"], found["followed"], color=page.MEAN_FIELD)
+    distance.errorbar(found.leaks, found.measured, 2 * np.array(found.standard_error), **look)
+    distance.plot(found.leaks, found.predicted, color=page.BOUND)
+    distance.plot(found.leaks, found.followed, color=page.MEAN_FIELD)
     distance.set(ylabel="√E‖s − m*‖²", yscale="log")
     page.log_ticks(distance.yaxis, (10, 20, 50, 100, 200, 500))
     validation = errors([row["validation_accuracy"] for row in rows])
     page.points(swept, [row["leak"] for row in rows], validation, color=page.LINEAR)
     swept.set(ylabel="validation error (%)")
-    best = found["leaks"][int(np.argmin(found["followed"]))]
     for axis in (distance, swept):
-        axis.axvline(best, color=page.GREY, linestyle=":")
+        axis.axvline(found.best_followed, color=page.GREY, linestyle=":")
         axis.set(xlabel="leak ε", xscale="log")
         page.log_ticks(axis.xaxis, (0.1, 0.2, 0.5, 1.0))
 
 
 def _draw_learning(learning: Axes, test: Axes, rules: list[dict[str, Any]]) -> None:
-    for place, rule in enumerate(rules):
-        look = RULES[rule["name"]]
-        draw_curves(learning, 100 * (1 - np.array(rule["validation_accuracy"])), look)
-        draw_errors(test, place, rule["test"], look.colour)
+    for rule in rules:
+        draw_curves(learning, 100 * (1 - np.array(rule["validation_accuracy"])), RULES[rule["name"]])
     learning.set(xlabel="epoch", ylabel="validation error (%)")
-    test.set(ylabel="test error (%)", ylim=(0, None), xlim=(-0.5, len(rules) - 0.5))
-    test.set_xticks(range(len(rules)), [RULES[rule["name"]].short for rule in rules], rotation=90)
+    draw_tests(test, rules, RULES, rotation=90)
 
 
 def main() -> None:

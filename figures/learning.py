@@ -1,6 +1,7 @@
 """Recorded runs of one family of experiments: what their results hold, how learning is drawn, how studies train many nets.
 
-Main results: ROOT, Rule, gathered, recorded, summary, family, draw_learning, draw_curves, draw_errors, errors, mapped.
+Main results: ROOT, Rule, gathered, recorded, summary, family, draw_learning, draw_curves, draw_tests, draw_errors,
+errors, mapped.
 """
 
 from __future__ import annotations
@@ -102,18 +103,15 @@ def family(
 def draw_learning(data: dict[str, Any], rules: dict[str, Rule], what: str) -> Figure:
     """Training cost, validation error, test error of each seed; under the caller's style."""
     figure, (cost, validation, test) = page.page(1, 3, height=2.9)
-    for place, found in enumerate(data["rules"]):
+    for found in data["rules"]:
         rule = rules[found["name"]]
         for axis, curves in ((cost, found["train_cost"]), (validation, 1 - np.array(found["validation_accuracy"]))):
             draw_curves(axis, np.array(curves) * (100.0 if axis is validation else 1.0), rule)
-        draw_errors(test, place, found["test"], rule.colour)
     cost.set(xlabel="epoch", ylabel="cost on training images", yscale="log")
     validation.set(xlabel="epoch", ylabel="validation error (%)")
     # linear below 1 %, so that a perfect epoch has its place
     validation.set_yscale("symlog", linthresh=1.0, linscale=0.5)
-    test.set(ylabel="test error (%)", ylim=(0, None), xlim=(-0.5, len(data["rules"]) - 0.5))
-    shorts = [rules[found["name"]].short for found in data["rules"]]
-    test.set_xticks(range(len(shorts)), shorts, rotation=90 if len(shorts) > 3 else 0)
+    draw_tests(test, data["rules"], rules, rotation=90 if len(data["rules"]) > 3 else 0)
     handles, labels = cost.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=min(4, len(labels)))
     figure.suptitle(_title(data, what), fontsize=8)
@@ -126,6 +124,15 @@ def draw_curves(axis: Axes, curves: NDArray[np.float64], rule: Rule) -> None:
     axis.plot(epochs, curves.mean(axis=0), color=rule.colour, linestyle=rule.line, label=rule.label)
     axis.fill_between(epochs, curves.min(axis=0), curves.max(axis=0), color=rule.colour, alpha=0.2, linewidth=0)
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def draw_tests(axis: Axes, found: list[dict[str, Any]], rules: dict[str, Rule], *, rotation: float) -> None:
+    """Test errors of each seed of each rule found, rule beside rule."""
+    looks = [rules[one["name"]] for one in found]
+    for place, (one, look) in enumerate(zip(found, looks, strict=True)):
+        draw_errors(axis, place, one["test"], look.colour)
+    axis.set(ylabel="test error (%)", ylim=(0, None), xlim=(-0.5, len(found) - 0.5))
+    axis.set_xticks(range(len(found)), [look.short for look in looks], rotation=rotation)
 
 
 def mapped(function: Callable[..., Any], *arguments: Sequence[Any], processes: int) -> list[Any]:

@@ -39,7 +39,7 @@ def compute(*, record: Path = RECORD, report: page.Report = page.silent) -> dict
 
 
 def draw(data: dict[str, Any]) -> Figure:
-    """Three panels."""
+    """Four panels of errors, and the local radius."""
     with page.style():
         if not data["rows"]:
             return page.nothing("no record: python -m figures.size_study makes one")

@@ -11,11 +11,12 @@ import json
 import sys
 from pathlib import Path
 
-from paper import runs
+from paper import remarks, runs
 
 ROOT = Path(__file__).resolve().parent.parent
 CLAIMS_FILE = ROOT / "paper" / "generated" / "claims.json"
 RUNS_FILE = CLAIMS_FILE.with_name("runs.json")
+REMARKS_FILE = CLAIMS_FILE.with_name("remarks.json")
 PDF = ROOT / "paper" / "main.pdf"
 CHECKED_PACKAGES = ("meanfield", "dynamics", "proofs_numeric")
 TIMESTAMP = 1_767_225_600  # 2026-01-01T00:00:00Z; any constant makes the PDF reproducible to the byte
@@ -71,8 +72,8 @@ def main() -> None:
     else:
         record = reuse_claims(arguments.claims)
     CLAIMS_FILE.parent.mkdir(parents=True, exist_ok=True)
-    CLAIMS_FILE.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    RUNS_FILE.write_text(json.dumps(runs.record(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    for path, document in ((CLAIMS_FILE, record), (RUNS_FILE, runs.record()), (REMARKS_FILE, remarks.record())):
+        path.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     runs.draw(RUNS_FILE.parent)
     compile_paper()
     print(PDF.relative_to(ROOT))

@@ -466,8 +466,10 @@ def _print_table(lines: Table) -> None:
 
 
 @app.command
-def figures(*names: str, out: Path = Path("figures/out")) -> int:
-    """Compute and draw figures, all of them when none is named; print the paths written.
+def figures(*names: str, out: Path = Path("figures/out"), anew: bool = False) -> int:
+    """Compute and draw figures, all of them when none is named; print their paths.
+
+    A figure whose sources, results and packages are those it was made of is left as it is.
 
     Parameters
     ----------
@@ -475,11 +477,13 @@ def figures(*names: str, out: Path = Path("figures/out")) -> int:
         For instance gradient_bias tracking_error.
     out
         The folder for NAME.pdf, NAME.png and NAME.json.
+    anew
+        Also figures that are as they would be made now.
     """
     from importlib import import_module
 
     from dynamics.provenance import make_writable
-    from figures import NAMES, page
+    from figures import NAMES, inputs, page
 
     if unknown := [name for name in names if name not in NAMES]:
         return _refuse(f"no figure {unknown[0]!r}: the names are {', '.join(NAMES)}")
@@ -488,10 +492,14 @@ def figures(*names: str, out: Path = Path("figures/out")) -> int:
     except ValueError as error:
         return _refuse(error)
     for name in [name for name in NAMES if not names or name in names]:
-        script = import_module(f"figures.{name}")
+        if not anew and inputs.is_current(name, out):
+            print(f"{name}: unchanged", file=sys.stderr)
+            print(*page.paths(name, out), sep="\n", flush=True)
+            continue
+        script, made_of = import_module(f"figures.{name}"), inputs.digest(name)
         try:
             with _bar(name) as report:
-                written = page.publish(name, script.compute(report=report), script.draw, out)
+                written = page.publish(name, script.compute(report=report), script.draw, out, made_of)
         except ValueError as error:
             return _refuse(error)
         except (OSError, RuntimeError) as error:

@@ -20,6 +20,8 @@ from matplotlib.lines import Line2D
 from figures import page
 from figures.learning import ROOT
 
+INPUTS = ("results/*/*/certificate.json",)
+
 COLOURS = (page.MEAN_FIELD, page.ONSAGER, page.GLAUBER, page.LEAKY, page.LINEAR)
 GAINS = ("κ", "κ_a", "κ_∞", "local gain", "local radius")
 

@@ -16,6 +16,9 @@ from matplotlib.lines import Line2D
 from figures import page
 from proofs_numeric import CLAIMS, check
 
+# loaded by name where ball arithmetic is installed
+INPUTS = ("proofs_numeric/balls/**/*.py",)
+
 COLOURS = {"A": page.MEAN_FIELD, "B": page.GLAUBER, "C": page.ONSAGER, "D": page.LINEAR, "E": page.LEAKY}
 
 

@@ -20,6 +20,8 @@ from dynamics.crnn.train import train
 from figures import page
 from figures.learning import ROOT, Rule, draw_learning, gathered, summary
 
+INPUTS = ("results/digits_*/*/result.json", "experiments/digits_*.toml")
+
 RULES = {
     "digits_stochastic": Rule("StochEP, traces", "traces", page.LEAKY),
     "digits_stochastic_probabilities": Rule("StochEP, probabilities", "probab.", page.LINEAR),

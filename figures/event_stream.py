@@ -23,6 +23,8 @@ from figures import page
 from figures.leak_study import RECORD
 from figures.learning import ROOT, Rule, draw_curves, draw_tests, errors, gathered, summary
 
+INPUTS = ("results/leaks.json", "results/saccades_*/*/result.json", "experiments/saccades_*.toml")
+
 RULES = {
     "saccades_stochastic_probabilities": Rule("StochEP, probabilities", "StochEP", page.LINEAR),
     "saccades_bptt_spikes": Rule("BPTT through spikes", "BPTT, spikes", page.GREY),

@@ -14,6 +14,8 @@ from matplotlib.figure import Figure
 from figures import gradient_quality, page
 from figures.gradient_study import RECORD
 
+INPUTS = ("results/gradient_quality.json",)
+
 
 def compute(*, record: Path = RECORD, report: page.Report = page.silent) -> dict[str, Any]:
     """The recorded study."""

@@ -10,6 +10,8 @@ from __future__ import annotations
 from figures import page
 from figures.learning import Rule, family
 
+INPUTS = ("results/fashion_*/*/result.json", "experiments/fashion_*.toml")
+
 RULES = {
     "fashion_bptt": Rule("BPTT", "BPTT", page.BOUND),
     "fashion_deterministic": Rule("deterministic EP", "determ.", page.MEAN_FIELD),

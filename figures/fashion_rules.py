@@ -11,6 +11,8 @@ from __future__ import annotations
 from figures import page
 from figures.learning import Rule, family
 
+INPUTS = ("results/fashion10k_*/*/result.json", "experiments/fashion10k_*.toml")
+
 RULES = {
     "fashion10k_bptt": Rule("BPTT", "BPTT", page.BOUND),
     "fashion10k_deterministic": Rule("deterministic EP", "determ.", page.MEAN_FIELD),

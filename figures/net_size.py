@@ -22,6 +22,8 @@ from figures import page
 from figures.learning import Rule, errors
 from figures.size_study import DEPTHS, FEEDBACKS, LENGTHS, RECORD, RULES, WIDTHS, Net
 
+INPUTS = ("results/sizes.json",)
+
 LOOKS = dict(zip(RULES, (Rule("StochEP", "StochEP", page.LINEAR), Rule("BPTT", "BPTT", page.BOUND)), strict=True))
 FEEDBACK = "feedback"
 PANELS: dict[str, list[tuple[Net, float]]] = {

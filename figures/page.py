@@ -1,6 +1,6 @@
 """The page that every figure is drawn on: style, axes, shaded failures of a hypothesis, and the files it ends in.
 
-Main results: page, points, log_ticks, guide, shade, smoke, nothing, publish, Report.
+Main results: page, points, log_ticks, guide, shade, smoke, nothing, publish, paths, Report.
 """
 
 from __future__ import annotations
@@ -123,13 +123,24 @@ def rendered(figure: Figure, kind: str, **settings: Any) -> bytes:
 
 
 def publish(
-    name: str, data: dict[str, Any], draw: Callable[[dict[str, Any]], Figure], folder: Path = OUT
+    name: str,
+    data: dict[str, Any],
+    draw: Callable[[dict[str, Any]], Figure],
+    folder: Path = OUT,
+    inputs: str | None = None,
 ) -> list[Path]:
-    """Write NAME.pdf, NAME.png and NAME.json (the data and what they were made with), each whole or not at all; their paths."""
-    figure = draw(data)
-    pictures = {kind: rendered(figure, kind) for kind in ("pdf", "png")}
-    written = [folder / f"{name}.{kind}" for kind in (*pictures, "json")]
-    for path, content in zip(written, pictures.values(), strict=False):
+    """Write NAME.pdf, NAME.png and NAME.json (the data and what they were made with), each whole or not at all; their paths.
+
+    inputs: the digest of what the figure is made of (`figures.inputs`), where it is known.
+    """
+    figure, written = draw(data), paths(name, folder)
+    contents = [rendered(figure, path.suffix[1:]) for path in written[:-1]]
+    for path, content in zip(written, contents, strict=False):
         write_atomically(path, content)
-    write_json(written[-1], {**provenance(), "figure": name, "data": data})
+    write_json(written[-1], {**provenance(), "figure": name, "inputs": inputs, "data": data})
     return written
+
+
+def paths(name: str, folder: Path = OUT) -> list[Path]:
+    """Where a figure goes: its pictures, then its data."""
+    return [folder / f"{name}.{kind}" for kind in ("pdf", "png", "json")]

@@ -10,6 +10,8 @@ from figures import page
 from figures.fashion_learning import RULES as HALF
 from figures.learning import family
 
+INPUTS = ("results/reach_*/*/result.json", "experiments/reach_*.toml")
+
 RULES = {name.replace("fashion", "reach"): rule for name, rule in HALF.items()}
 
 compute, draw = family(RULES, "Fashion-MNIST, mirrored", cost=(0.15, 0.2, 0.3, 0.4, 0.5), error=(8, 9, 10, 12, 15, 20))

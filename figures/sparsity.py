@@ -19,6 +19,11 @@ from dynamics.crnn.config import load
 from figures import page
 from figures.learning import ROOT, errors, recorded
 
+INPUTS = (
+    "results/sparse_*/*/result.json", "results/fashion10k_stochastic_probabilities/*/result.json", "experiments/sparse_*.toml",
+    "experiments/fashion10k_stochastic_probabilities.toml",
+)  # fmt: skip
+
 # kind -> its experiments in the order of strength, the first of each the one that all share
 BASE = "fashion10k_stochastic_probabilities"
 KINDS = {

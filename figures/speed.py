@@ -20,6 +20,8 @@ from matplotlib.figure import Figure
 
 from figures import page
 
+INPUTS = ("results/bench.json",)
+
 RECORD = Path(__file__).resolve().parents[1] / "results" / "bench.json"
 COLOURS = (page.MEAN_FIELD, page.ONSAGER, page.GLAUBER, page.LEAKY)
 # curve -> its panel, its unit as shown, and seconds in that unit

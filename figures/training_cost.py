@@ -24,6 +24,8 @@ from figures.fashion_learning import RULES
 from figures.learning import ROOT, draw_errors, gathered
 from figures.speed import RECORD, draw_memory
 
+INPUTS = ("results/bench.json", "results/fashion_*/*/result.json", "experiments/fashion_*.toml")
+
 STEPS = (10, 20, 50, 100, 200)
 SHOWN = {
     "EP": ("deterministic EP", page.MEAN_FIELD),

@@ -25,6 +25,8 @@ from figures.fashion_learning import RULES as FULL
 from figures.learning import ROOT, gathered
 from figures.stability_study import FAILED, PATHS, RECORD
 
+INPUTS = ("results/stability.json", "results/fashion_*/*/result.json", "experiments/fashion_*.toml")
+
 RULES = {
     "stability_deterministic": ("deterministic EP", page.MEAN_FIELD, "o"),
     "stability_stochastic": ("StochEP", page.LEAKY, "^"),

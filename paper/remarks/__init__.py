@@ -10,9 +10,31 @@ from __future__ import annotations
 
 import numpy as np
 
-from paper.remarks import sampling
+from paper.remarks import (
+    exact_gradients,
+    gradient_error,
+    leaky,
+    learning,
+    local,
+    mean_field,
+    optimal_nudging,
+    sampling,
+    smoothing,
+    variance,
+)
 
-MODULES = (sampling,)
+MODULES = (
+    sampling,
+    leaky,
+    mean_field,
+    smoothing,
+    local,
+    learning,
+    variance,
+    gradient_error,
+    exact_gradients,
+    optimal_nudging,
+)
 
 
 def record() -> dict[str, dict[str, float | list[float]]]:

@@ -1,6 +1,6 @@
 """Fashion-MNIST without pooling in the second layer, and longer: StochEP, deterministic EP, BPTT (results/reach_*; thm:F1, thm:F2).
 
-Caption: as `fashion_learning`, but the second layer has 3 × 3 kernels and no pooling, four times the units, twice the epochs,
+Caption: as `fashion_learning`, but the second layer has 3 × 3 kernels and no pooling, four times the units, more epochs,
 and each image is mirrored by lot when it is shown.
 """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import re
 import shutil
 import sys
@@ -34,20 +35,40 @@ CLAIMS_HEAD = """# Claims
 
 Every claim is a theorem of the paper (`make paper`), a check (`stochep claims check LABEL`) and falsifiers, slightly wrong versions
 that the check must refute. Means: how an instance is judged, *exact* by enumeration, *monte-carlo* with a stated rate of false
-alarms, *rigorous* in ball arithmetic.
+alarms, *rigorous* in ball arithmetic. {told}
 
-| label | title | kind | means |
-| --- | --- | --- | --- |
+| label | title | kind | means | verdict | tightest | median | falsifiers |
+| --- | --- | --- | --- | --- | --- | --- | --- |
 """
+CHECKED = """Verdicts and tightness, measured over bound, are those of `stochep figures claim_tightness`: at most {instances} instances a claim
+and the tightest that a search found, seed {seed}.
+
+![claim_tightness](claim_tightness.png)"""
+UNCHECKED = "The last four columns are filled once `stochep figures claim_tightness` has checked the claims."
 
 
 def _claims_page() -> str:
-    """A table of all claims, then each with hypotheses, statement and falsifiers."""
+    """A table of all claims with the verdicts of the last check, then each with hypotheses, statement and falsifiers."""
+    path = ROOT / "figures" / "out" / "claim_tightness.json"
+    data = json.loads(path.read_text(encoding="utf-8"))["data"] if path.is_file() else {"claims": []}
+    checked = {record["label"]: record for record in data["claims"]}
     rows = [
-        f"| [{claim.label}](#{_anchor(claim)}) | {claim.title} | {claim.kind} | {claim.means} |"
+        f"| [{claim.label}](#{_anchor(claim)}) | {claim.title} | {claim.kind} | {claim.means} | {_found(checked.get(claim.label))} |"
         for claim in CLAIMS.values()
     ]
-    return CLAIMS_HEAD + "\n".join(rows) + "\n\n" + "\n\n".join(map(_told, CLAIMS.values())) + "\n"
+    head = CLAIMS_HEAD.format(told=CHECKED.format(**data) if checked else UNCHECKED)
+    return head + "\n".join(rows) + "\n\n" + "\n\n".join(map(_told, CLAIMS.values())) + "\n"
+
+
+def _found(record: dict[str, Any] | None) -> str:
+    """Verdict, tightness where a bound has one, falsifiers refuted."""
+    if record is None:
+        return "– | – | – | –"
+    tightness = record["tightness"]
+    tight = [f"{tightness[name]:.3g}" for name in ("max", "median")] if tightness else ["–", "–"]
+    count = len(record["falsifiers"])
+    refuted = f"{count} refuted" if record["falsifier_refuted"] else f"not all of {count} refuted"
+    return " | ".join([record["verdict"], *tight, refuted])
 
 
 def _told(claim: Claim) -> str:

@@ -180,8 +180,8 @@ def littles_law(model: Model, mutation: str | None = None) -> Evidence:
     ),
 )
 def gibbs_covariance(model: Model, seed: int, mutation: str | None = None) -> Evidence:
-    """|Cov(z_i,z_j)| ≤ min(v_i,v_j)D_ij/max(D_ii,D_jj) ≤ ¼D_ij; Glauber contracts by 1 − (1 − ‖C‖_∞)/N; t_mix ≤ N
-    ln(N/η)/(1 − ρ(C)).
+    """|Cov(z_i,z_j)| ≤ min(v_i,v_j)D_ij/max(D_ii,D_jj) ≤ ¼D_ij; Glauber contracts by 1 − (1 − ‖C‖_∞)/N; t_mix ≤
+    ⌈N ln(N/η)/(1 − ρ(C))⌉.
     """
     size, law = model.size, exact_law(model)
     influence = (

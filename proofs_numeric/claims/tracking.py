@@ -284,7 +284,7 @@ def leaky_concentration(
     label="B9",
     title="scaling laws",
     kind="asymptotic",
-    hypotheses="the leading coefficient at hand is not zero (b ≠ −½J1)",
+    hypotheses="the leading coefficient at hand is not zero (b ≠ −½J1; b ≠ −w/2 where J = w/N)",
     norm="absolute",
     means="numeric",
     domain={
@@ -338,7 +338,9 @@ def _gibbs_error(model: Model) -> FloatArray:
 def _size_laws(seed: int, shift: float, alpha: float, constant: float | None) -> list[float]:
     """Curie–Weiss J = w/N by summing over the number of active units; the random net by the average over couplings."""
     generator = np.random.default_rng([seed, 30])
-    weight, field = generator.uniform(0.5, 2.5), generator.choice([-1, 1]) * generator.uniform(0.3, 0.8) - 0.5 * 1.5
+    weight = generator.uniform(0.5, 2.5)
+    # away from b = −w/2, where the leading coefficient vanishes
+    field = generator.choice([-1, 1]) * generator.uniform(0.3, 0.8) - 0.5 * weight
     sizes = 50 * 2 ** np.arange(6)
     errors = np.array([_curie_weiss_errors(int(size), weight, field) for size in sizes])
     mean = float(fixed_point(Model([[0.0, weight], [weight, 0.0]], [field, field]), method="newton").value[0])

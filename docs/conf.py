@@ -34,14 +34,14 @@ GENERATED = HERE / "generated"
 CLAIMS_HEAD = """# Claims
 
 Every claim is a theorem of the paper (`make paper`), a check (`stochep claims check LABEL`) and falsifiers, slightly wrong versions
-that the check must refute. Means: how an instance is judged, *exact* by enumeration, *monte-carlo* with a stated rate of false
+that the check must refute. Means: how an instance is judged, *exact* by enumeration, *numeric* by a fit or a limit, *statistical* with a stated rate of false
 alarms, *rigorous* in ball arithmetic. {told}
 
 | label | title | kind | means | verdict | tightest | median | falsifiers |
 | --- | --- | --- | --- | --- | --- | --- | --- |
 """
-CHECKED = """Verdicts and tightness, measured over bound, are those of `stochep figures claim_tightness`: at most {instances} instances a claim
-and the tightest that a search found, seed {seed}.
+CHECKED = """Verdicts and tightness, measured over bound, are those of `stochep figures claim_tightness`: at most {instances}
+instances a claim and the tightest that a search found, seed {seed}.
 
 ![claim_tightness](claim_tightness.png)"""
 UNCHECKED = "The last four columns are filled once `stochep figures claim_tightness` has checked the claims."
@@ -53,8 +53,8 @@ def _claims_page() -> str:
     data = json.loads(path.read_text(encoding="utf-8"))["data"] if path.is_file() else {"claims": []}
     checked = {record["label"]: record for record in data["claims"]}
     rows = [
-        f"| [{claim.label}](#{_anchor(claim)}) | {claim.title} | {claim.kind} | {claim.means} | {_found(checked.get(claim.label))} |"
-        for claim in CLAIMS.values()
+        f"| [{label}](#{_anchor(claim)}) | {claim.title} | {claim.kind} | {claim.means} | {_found(checked.get(label))} |"
+        for label, claim in CLAIMS.items()
     ]
     head = CLAIMS_HEAD.format(told=CHECKED.format(**data) if checked else UNCHECKED)
     return head + "\n".join(rows) + "\n\n" + "\n\n".join(map(_told, CLAIMS.values())) + "\n"

@@ -1,9 +1,10 @@
 """What the theory says of every recorded net, and what its spikes do (results/*/*/certificate.json; thm:F1).
 
-Caption: (a) measured against predicted, every certified net and every quantity that has a prediction: circles,
-approximations, which belong on the diagonal; triangles, bounds, which belong below it; two standard errors. (b) What the
-hypotheses ask to be below 1: the global gains κ, κ_a, κ_∞ from the proven lower to the proven upper end, and, image by image,
-the local gain and the local radius by estimate. Each family of experiments has a colour.
+Caption: what is foretold for a trained net is what its spikes do, whether or not the global gains are below one. (a) measured
+against predicted, every certified net and every quantity that has a prediction: circles, approximations, which belong on the
+diagonal; triangles, bounds, which belong below it; two standard errors. (b) What the hypotheses ask to be below 1: the global
+gains κ, κ_a, κ_∞ from the proven lower to the proven upper end, and, image by image, the local gain and the local radius by
+estimate. Each family of experiments has a colour.
 """
 
 from __future__ import annotations

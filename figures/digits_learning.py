@@ -1,9 +1,10 @@
 """Learning the embedded digits by StochEP, deterministic EP and the exact gradient (results/digits_*; thm:C1, thm:C4).
 
-Caption: (a) cost on the training images and (b) error on the validation images against the epoch, mean over seeds with
-the range of seeds as a band; (c) test error of each seed after the last epoch, 95 % Wilson intervals. One architecture,
-start, order of images, optimiser and number of updates for all rules; the seeds stand above the panels. SMOKE marks a
-short run made for want of results that match the experiment files.
+Caption: on the digits leaky spikes reach what deterministic EP and the exact gradient reach. (a) cost on the training images
+and (b) error on the validation images against the epoch, mean over seeds with the range of seeds as a band; (c) test error of
+each seed after the last epoch, 95 % Wilson intervals. One architecture, start, order of images, optimiser and number of updates
+for all rules; the seeds stand above the panels. SMOKE marks a short run made for want of results that match the experiment
+files.
 """
 
 from __future__ import annotations

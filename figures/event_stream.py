@@ -1,11 +1,12 @@
 """Streams of events: the leak that follows them best, StochEP and BPTT (results/leaks.json, results/saccades_*; thm:B10).
 
-Caption: (a) distance of leaky spikes from the moving fixed point, √E‖s − m*‖², of a net trained on streams, at other leaks:
-points, measured over 32 validation streams with two standard errors; black, lag plus noise as B10 has them, read with the local
-gain and the local variance; blue, with the lag of the deterministic path in place of B10's, which adds up all drifts as if they
-pointed one way; dotted, the leak whose blue distance is least. (b) Validation error of a net trained at each leak on 10,000
-streams, 95 % Wilson intervals. (c) Validation error against the epoch of the recorded runs, mean and range over seeds; (d)
-their test errors.
+Caption: a leak near a third follows the stream best, which B10 foretells once the lag is that of the deterministic path;
+backpropagation through time stays ahead on streams. (a) distance of leaky spikes from the moving fixed point, √E‖s − m*‖², of a
+net trained on streams, at other leaks: points, measured over 32 validation streams with two standard errors; black, lag plus
+noise as B10 has them, read with the local gain and the local variance; blue, with the lag of the deterministic path in place of
+B10's, which adds up all drifts as if they pointed one way; dotted, the leak whose blue distance is least. (b) Validation error
+of a net trained at each leak on 10,000 streams, 95 % Wilson intervals. (c) Validation error against the epoch of the recorded
+runs, mean and range over seeds; (d) their test errors.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
 """Quality of the gradient of the net that learned all of Fashion-MNIST (results/gradient_quality.json; thm:F2).
 
-Caption: as `gradient_quality`, of the recorded net of results/fashion_stochastic_probabilities/0, one batch of its training images.
+Caption: in the upper layers one estimate points the right way; in the first, which weak feedback reaches, its noise is as long
+as the gradient. As `gradient_quality`, of the recorded net of results/fashion_stochastic_probabilities/0, one batch of its
+training images.
 """
 
 from __future__ import annotations

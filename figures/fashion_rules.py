@@ -1,9 +1,9 @@
 """Every rule on 10,000 images of Fashion-MNIST: which phases, which scheme, which statistic (results/fashion10k_*; thm:C3, thm:C8).
 
-Caption: (a) cost on the training images and (b) error on 5,000 validation images against the epoch, mean over seeds with
-the range of seeds as a band; (c) test error of each seed after the last epoch, 95 % Wilson intervals. One architecture,
-start, order of images, optimiser, schedule and number of updates. Phases that do not share their noise (dashed and dotted,
-purple) learn late or not at all.
+Caption: which phases are compared matters more than what they average or how they are nudged. (a) cost on the training images
+and (b) error on 5,000 validation images against the epoch, mean over seeds with the range of seeds as a band; (c) test error of
+each seed after the last epoch, 95 % Wilson intervals. One architecture, start, order of images, optimiser, schedule and number
+of updates. Phases that do not share their noise (dashed and dotted, purple) learn late or not at all.
 """
 
 from __future__ import annotations

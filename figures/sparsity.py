@@ -1,9 +1,10 @@
 """Activity against error: threshold, annealed threshold and a penalty on rates (results/sparse_*, results/fashion10k_*).
 
-Caption: test error against the mean firing rate, spikes a unit and step over all free units, of StochEP on 10,000 images of
-Fashion-MNIST, measured on the training images of the last epoch; each seed with its 95 % Wilson interval. Lines join settings
-of one kind in the order of their strength. The grey step is the least error of any setting that fires no more, by means over
-seeds; shaded, at most 10 % of the time and at most one point above the densest net's error.
+Caption: a penalty on rates halves the activity at less than a point of error; thresholds cost more. Test error against the mean
+firing rate, spikes a unit and step over all free units, of StochEP on 10,000 images of Fashion-MNIST, measured on the training
+images of the last epoch; each seed with its 95 % Wilson interval. Lines join settings of one kind in the order of their
+strength. The grey step is the least error of any setting that fires no more, by means over seeds; shaded, at most 10 % of the
+time and at most one point above the densest net's error.
 """
 
 from __future__ import annotations

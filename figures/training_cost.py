@@ -1,10 +1,11 @@
 """What learning one image costs, EP against BPTT, as the relaxation grows longer (results/fashion_*, results/bench.json; thm:E2).
 
-Caption: the full-size net of Fashion-MNIST, as many nudged steps as 0.8 times the free ones, BPTT through the sum of both.
-(a) Multiply-adds of an image with every drive computed in full, and StochEP's synaptic events, the additions its spikes cause
-at the rates recorded in the last epoch. (b) Numbers that must be kept of an image until its gradient is formed. (c) Peak
-memory of a learning step as measured (`make bench`, 32→64 channels, batch 64). (d) Test error against multiply-adds of the
-whole training, or events where the rule spikes and learns by EP; each seed.
+Caption: EP needs no memory for its steps, and spikes replace most multiply-adds by fewer additions. The full-size net of
+Fashion-MNIST, as many nudged steps as 0.8 times the free ones, BPTT through the sum of both. (a) Multiply-adds of an image with
+every drive computed in full, and StochEP's synaptic events, the additions its spikes cause at the rates recorded in the last
+epoch. (b) Numbers that must be kept of an image until its gradient is formed. (c) Peak memory of a learning step as measured
+(`make bench`, 32→64 channels, batch 64). (d) Test error against multiply-adds of the whole training, or events where the rule
+spikes and learns by EP; each seed.
 """
 
 from __future__ import annotations

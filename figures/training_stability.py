@@ -1,12 +1,13 @@
 """What temperature does to training: relaxation, failures, noise, smoothness (results/stability.json, results/fashion_*; thm:D2).
 
-Caption: (a, b) full-size nets as they learn: largest |eigenvalue| of the leaky map near the fixed points of eight validation
-images, and Euclidean norms of the weights between the free layers, means over seeds. (c–f) A small conv net on the digits,
-trained again at each temperature, β/T kept: with its weights kept (solid) the loop gain falls as T rises, with its gain kept
-(dashed) T is the width of a neuron against its input alone. (c) Share of runs that fail (more than half of the validation
-images wrong, or no numbers any more), 95 % Wilson intervals. (d) Local radius after training, each seed. (e) Variance of one
-batch's gradient over its mean's square before training, images and spikes together. (f) How many times faster than the
-weights the gradient changes along itself.
+Caption: loops gain as nets learn, and both too cold and too hot training fail; in between noise does not harm. (a, b) full-size
+nets as they learn: largest |eigenvalue| of the leaky map near the fixed points of eight validation images, and Euclidean norms
+of the weights between the free layers, means over seeds. (c–f) A small conv net on the digits, trained again at each
+temperature, β/T kept: with its weights kept (solid) the loop gain falls as T rises, with its gain kept (dashed) T is the width
+of a neuron against its input alone. (c) Share of runs that fail (more than half of the validation images wrong, or no numbers
+any more), 95 % Wilson intervals. (d) Local radius after training, each seed. (e) Variance of one batch's gradient over its
+mean's square before training, images and spikes together. (f) How many times faster than the weights the gradient changes along
+itself.
 """
 
 from __future__ import annotations

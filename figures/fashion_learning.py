@@ -14,12 +14,14 @@ from figures.learning import Rule, family
 
 INPUTS = ("results/fashion_*/*/result.json", "experiments/fashion_*.toml")
 
-RULES = {
+# rules that teach the layers
+TAUGHT = {
     "fashion_bptt": Rule("BPTT", "BPTT", page.BOUND),
     "fashion_deterministic": Rule("deterministic EP", "determ.", page.MEAN_FIELD),
     "fashion_bptt_spikes": Rule("BPTT through spikes", "BPTT, spikes", page.GREY),
     "fashion_stochastic_probabilities": Rule("StochEP", "StochEP", page.LINEAR),
 }
+RULES = {**TAUGHT, "fashion_readout": Rule("readout alone", "readout", page.GREY, ":")}
 
 compute, draw = family(RULES, "Fashion-MNIST", cost=(0.2, 0.3, 0.4, 0.5), error=(8, 10, 12, 15, 20))
 

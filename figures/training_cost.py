@@ -21,7 +21,7 @@ from matplotlib.lines import Line2D
 from dynamics.crnn.config import Backpropagation, Deterministic, Experiment, Stochastic
 from dynamics.crnn.cost import synapses, work
 from figures import page
-from figures.fashion_learning import RULES
+from figures.fashion_learning import TAUGHT as RULES
 from figures.learning import ROOT, draw_errors, gathered
 from figures.speed import RECORD, draw_memory
 

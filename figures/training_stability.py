@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 from scipy.stats import binomtest
 
 from figures import page
-from figures.fashion_learning import RULES as FULL
+from figures.fashion_learning import TAUGHT as FULL
 from figures.learning import ROOT, gathered
 from figures.stability_study import FAILED, PATHS, RECORD
 

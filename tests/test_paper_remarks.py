@@ -30,7 +30,9 @@ def test_what_is_told_is_computed_and_what_is_computed_is_told(values: dict) -> 
 
 def test_every_value_is_a_number(values: dict) -> None:
     assert values
-    assert all(math.isfinite(one) for found in values.values() for value in found.values() for one in np.atleast_1d(value))
+    assert all(
+        math.isfinite(one) for found in values.values() for value in found.values() for one in np.atleast_1d(value)
+    )
 
 
 @pytest.mark.parametrize("section", SECTIONS, ids=lambda path: path.stem)

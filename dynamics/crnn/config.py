@@ -188,13 +188,13 @@ class AnnealTable(Table, frozen=True):
 class TrainingTable(Table, frozen=True):
     """Descent with one rate an array of weights (and the biases beside it), constant or falling to 0 along a cosine.
 
-    weight_decay: each update also takes rate · weight_decay · weights off the weights, not off biases (decoupled).
+    rates: 0 leaves an array as it starts. weight_decay: each update also takes rate · weight_decay · weights off the weights, not off biases (decoupled).
     rate_penalty λ: the cost becomes C + Σ λ_l · (mean rate of layer l), an L1 norm of rates; λ one number, or one a free layer.
     """
 
     epochs: Count
     batch: Count
-    rates: tuple[Positive, ...]
+    rates: tuple[NonNegative, ...]
     optimiser: SgdTable | AdamTable
     schedule: Literal["cosine", "constant"] = "cosine"
     weight_decay: Annotated[float, Meta(ge=0)] = 0.0
@@ -350,6 +350,8 @@ def _check_together(experiment: Experiment) -> None:
                 f"{path} must have one value per array of weights, {arrays}, got {len(values)}: {list(values)}"
             )
     training = experiment.training
+    if not any(training.rates):
+        raise ValueError(f"training.rates must not all be 0, nothing would be learned, got {list(training.rates)}")
     per_layer = [(f"network.{name}", getattr(network, name)) for name in ("temperature", "threshold", "leak")]
     per_layer.append(("training.rate_penalty", training.rate_penalty))
     if training.anneal:

@@ -36,7 +36,11 @@ STOCHASTIC = ROOT / "experiments" / "digits_stochastic.toml"
             r"input\.coding must be 'frames' for the event streams .* got 'frames' with data\.name = 'digits'",
         ),
         ("training.optimiser={kind='sgd', beta=0.9}", r"unknown key training\.optimiser\.beta"),
-        ("training.rates=[1.0, -2.0]", r"training\.rates\.1: expected `float` > 0\.0, got -2\.0"),
+        ("training.rates=[1.0, -2.0]", r"training\.rates\.1: expected `float` >= 0\.0, got -2\.0"),
+        (
+            "training.rates=[0.0, 0.0]",
+            r"training\.rates must not all be 0, nothing would be learned, got \[0\.0, 0\.0\]",
+        ),
         ("rule.kind=magic", r"rule\.kind: invalid value 'magic', got 'magic'"),
         ("rule.window=1000", r"rule\.window must not exceed its phase of \d+ steps, got 1000"),
         ("inference.window=1000", r"inference\.window must not exceed its phase of \d+ steps, got 1000"),
@@ -163,12 +167,22 @@ def test_the_four_digits_experiments_differ_in_their_rule_and_its_rates_alone():
 
 @pytest.mark.parametrize("family", ["fashion", "fashion10k", "reach", "saccades"])
 def test_experiments_of_a_family_differ_in_their_rule_alone_and_fit_their_images(family):
-    """What the rules share is equal, and the layers take the data set's images."""
+    """What the rules share is equal, but for the rates 0 where the readout alone learns, and the layers take the data set's images."""
     experiments = [load(path) for path in sorted((ROOT / "experiments").glob(f"{family}_*.toml"))]
     assert len(experiments) > 1
     names = [experiment.name for experiment in experiments]
     assert names == sorted(path.stem for path in (ROOT / "experiments").glob(f"{family}_*.toml"))
-    shared = {fingerprint(msgspec.structs.replace(one, name="", rule=experiments[0].rule)) for one in experiments}
+    rates = experiments[0].training.rates
+    for one in experiments:
+        assert one.training.rates == (rates if not one.name.endswith("_readout") else (0.0, 0.0, rates[-1]))
+    shared = {
+        fingerprint(
+            msgspec.structs.replace(
+                one, name="", rule=experiments[0].rule, training=msgspec.structs.replace(one.training, rates=rates)
+            )
+        )
+        for one in experiments
+    }
     assert len(shared) == 1
     shape = (2, 28, 28) if family == "saccades" else (1, 28, 28)
     side = 14 if family == "reach" else 7

@@ -34,8 +34,8 @@ GENERATED = HERE / "generated"
 CLAIMS_HEAD = """# Claims
 
 Every claim is a theorem of the paper (`make paper`), a check (`stochep claims check LABEL`) and falsifiers, slightly wrong versions
-that the check must refute. Means: how an instance is judged, *exact* by enumeration, *numeric* by a fit or a limit, *statistical* with a stated rate of false
-alarms, *rigorous* in ball arithmetic. {told}
+that the check must refute. Means: how an instance is judged, *exact* by enumeration, *numeric* by a fit or a limit,
+*statistical* with a stated rate of false alarms, *rigorous* in ball arithmetic. {told}
 
 | label | title | kind | means | verdict | tightest | median | falsifiers |
 | --- | --- | --- | --- | --- | --- | --- | --- |

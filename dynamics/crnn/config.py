@@ -188,7 +188,8 @@ class AnnealTable(Table, frozen=True):
 class TrainingTable(Table, frozen=True):
     """Descent with one rate an array of weights (and the biases beside it), constant or falling to 0 along a cosine.
 
-    rates: 0 leaves an array as it starts. weight_decay: each update also takes rate · weight_decay · weights off the weights, not off biases (decoupled).
+    rates: 0 leaves an array as it starts.
+    weight_decay: each update also takes rate · weight_decay · weights off the weights, not off biases (decoupled).
     rate_penalty λ: the cost becomes C + Σ λ_l · (mean rate of layer l), an L1 norm of rates; λ one number, or one a free layer.
     """
 

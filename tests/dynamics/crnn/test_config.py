@@ -167,7 +167,7 @@ def test_the_four_digits_experiments_differ_in_their_rule_and_its_rates_alone():
 
 @pytest.mark.parametrize("family", ["fashion", "fashion10k", "reach", "saccades"])
 def test_experiments_of_a_family_differ_in_their_rule_alone_and_fit_their_images(family):
-    """What the rules share is equal, but for the rates 0 where the readout alone learns, and the layers take the data set's images."""
+    """What the rules share is equal, rates of 0 aside where the readout alone learns, and the layers take the images."""
     experiments = [load(path) for path in sorted((ROOT / "experiments").glob(f"{family}_*.toml"))]
     assert len(experiments) > 1
     names = [experiment.name for experiment in experiments]

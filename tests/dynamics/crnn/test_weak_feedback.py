@@ -12,6 +12,7 @@ from dynamics.crnn.config import Backpropagation, Deterministic
 from dynamics.crnn.learning import estimate
 from dynamics.crnn.spectra import Drives, spectral_radius
 from meanfield.equations import firing_probability
+from meanfield.solve import ConvergenceError
 from tests.dynamics.crnn import stacks
 from tests.dynamics.crnn.stacks import architectures
 
@@ -102,3 +103,29 @@ def test_ep_becomes_backpropagation_of_the_pass_from_below(share, least):
         assert min(cosines) < 0.99
     else:
         assert min(cosines) > least
+
+
+@settings(max_examples=20)
+@given(architectures(), st.integers(0, 2**16), st.sampled_from([1.0, 0.3, 0.001]))
+def test_every_layer_is_as_near_the_pass_from_below_as_the_lemma_says(architecture, seed, share):
+    net = weakened(stacks.network(architecture, seed), share)
+    images, _ = stacks.batch(net, seed)
+    constants, temperatures = net.constants(images), net.per_unit(net.temperature)
+    try:
+        means, _ = net.settle(constants, tolerance=1e-13, max_steps=10_000)
+    except ConvergenceError:
+        # the bound is for fixed points, and this net found none
+        return
+    passed, couplings = np.zeros_like(means), net.couplings
+    distance, below = 0.0, None
+    for number, place in enumerate(architecture.places):
+        drive = passed @ couplings
+        passed[:, place] = firing_probability(drive[:, place] + constants[:, place], temperatures[place])
+        heat = 4 * temperatures[place].max()
+        above = architecture.places[number + 1] if number + 1 < len(architecture.places) else None
+        down = 0.0 if above is None else np.linalg.norm(np.abs(couplings[place][:, above]).sum(axis=1))
+        up = 0.0 if below is None else np.linalg.norm(couplings[place][:, below], 2) * distance
+        distance = (up + down) / heat
+        gaps = np.linalg.norm(means[:, place] - passed[:, place], axis=1)
+        assert np.all(gaps <= distance * (1 + 1e-9) + 1e-7)
+        below = place

@@ -267,8 +267,9 @@ def estimator_bias_at_finite_nudging(
     instances=120,
 )
 def radius_of_holomorphy(model: Model, seed: int, reading: int, mutation: str | None = None) -> Evidence:
-    """The nudged fixed point is holomorphic in β on |β| < R, R = max T(y − 2κ_∞ tan(y/2))/M(y), and on the larger disc that
-    per-unit strips or the majorant of the linear response certify: no branch point or pole is nearer.
+    """The nudged fixed point is holomorphic in β on |β| < R, R = sup T(y − 2κ_∞ tan(y/2))/N(y) (N = M for rates, max|c| for
+    spikes), and on the larger disc that per-unit strips or the majorant of the linear response certify: no branch point or
+    pole is nearer.
     """
     cost, cost_on = random_cost(model.size, seed), COSTS_ON[reading]
     local = bounds.local_holomorphy_radius(model, cost, cost_on)

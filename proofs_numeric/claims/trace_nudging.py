@@ -83,8 +83,8 @@ class _Stated(NamedTuple):
     instances=4,
 )
 def optimal_nudging_of_traces(model: Model, seed: int, rates: int, mutation: str | None = None) -> Evidence:
-    """A replica's variance is (ε/β)wᵀΣ¹w, BΣ¹ + Σ¹Bᵀ = ½diag|∂m*/∂β|, its bias aβ² + eε; hence with R = S/ε
-    β* ~ (v/4a²R)^(1/5), MSE ~ 5a²β*⁴ ∝ R^(−4/5): the leak does not matter at equal relaxations.
+    """A replica's variance is (ε/β)wᵀΣ¹w, BΣ¹ + Σ¹Bᵀ = ½diag|∂m*/∂β|, where its bias is aβ² + eε; hence with R = S/ε β* ~
+    (v/4a²R)^(1/5), MSE ~ 5a²β*⁴ ∝ R^(−4/5): the leak does not matter at equal relaxations.
     """
     cost, cost_on = _ordering_cost(model, seed), "rates" if rates else "spikes"
     stated = _stated(model, cost, cost_on, mutation)

@@ -161,3 +161,27 @@ def test_inside_the_nearest_zero_more_points_converge_and_outside_they_miss_by_t
     moved = (terms @ states) / (terms @ (states @ slopes))
     stated = 2 * (model.temperature * moved / zeros[0] ** 2).real
     np.testing.assert_allclose(error(math.sqrt(abs(zeros[0] * zeros[1]))), stated, rtol=1e-6)
+
+
+def test_under_little_more_points_miss_by_half_of_the_zeros_of_the_doubled_network():
+    model, cost, nudging = Model([[0.0, 1.1], [1.1, 0.0]], [0.3, -0.5], 1.0), QuadraticCost([1], [0.0]), 6.6
+    doubled = Model(np.kron([[0.0, 1.0], [1.0, 0.0]], model.couplings), np.tile(model.bias, 2), 1.0)
+    twice = QuadraticCost([1, 3], [0.0, 0.0])
+    zeros, states = partition_zeros(doubled, twice, within=nudging), all_states(4)
+    assert zeros.size == 2
+    # ∂β_k/∂J_12 = −∂_J Z/∂_β Z: J_12 couples neuron 1 of either time with neuron 2 of the other
+    slope = 0.0
+    for zero in zeros:
+        terms = weights(doubled, twice, zero)
+        moved = (
+            terms
+            @ (states[:, 0] * states[:, 3] + states[:, 1] * states[:, 2])
+            / (terms @ states[:, [1, 3]].sum(axis=1) / 2)
+        )
+        slope -= 2 * (moved / zero**2).real
+    within = exact_gradient(model, cost, dynamics="little").couplings[0, 1]
+    beyond = exact_equilibrium_gradient(
+        model, cost, nudging=nudging, estimator="holomorphic", points=4096, dynamics="little"
+    ).couplings[0, 1]
+    assert beyond == pytest.approx(within - 0.5 * slope, rel=1e-6)
+    assert abs(beyond - (within - slope)) > 0.05

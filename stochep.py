@@ -338,6 +338,75 @@ def check_claims(
     return 0 if all(one["verdict"] == "holds" and one["falsifier_refuted"] for one in records) else FAILED
 
 
+@claims.command(name="compare")
+def compare_rules(
+    *,
+    networks: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative=())] = (
+        "3-2", "3-2", "3-2", "2-2-1", "2-2-1", "4-3-2",
+    ),
+    temperatures: Annotated[tuple[float, ...], Parameter(consume_multiple=True, negative=())] = (1,),
+    rules: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative=(), show_default=False)] = (),
+    nudging: float = 0.2,
+    steps: int = 24,
+    samples: int = 4096,
+    budget: float = 1e4,
+    seed: int = 0,
+    json: Annotated[bool, Parameter(negative=())] = False,
+) -> int:  # fmt: skip
+    """Hold learning rules side by side on small layered networks: bias, noise, cost in relaxations, locality and memory.
+
+    Parameters
+    ----------
+    networks
+        Units a layer from below, 3-2 or 4-3-2; each is drawn from its own seed. At most 10 units.
+    temperatures
+        Each above 0.6, the gain of the networks at temperature 1.
+    rules
+        All unless named, for instance FRE "symmetric EP" "coupled StochEP".
+    nudging
+        In units of the temperature; the width of evolution strategies too.
+    steps
+        Sweeps that make a relaxation.
+    samples
+        Of what cannot be enumerated.
+    budget
+        Relaxations after which the error is told.
+    seed
+        Of the networks and of all sampling.
+    json
+        One JSON document, a row for each temperature, network and rule, on stdout in place of the table.
+    """
+    import msgspec
+
+    from meanfield import ConvergenceError
+    from proofs_numeric.comparators import harness
+
+    try:
+        layers = [_layers(text) for text in networks]
+        if not 0 < budget < float("inf"):
+            return _refuse(f"budget must be positive and finite, got {budget}")
+        with _bar("comparison of learning rules") as report:
+            rows = harness.compare(
+                networks=layers, temperatures=temperatures, rules=rules or harness.NAMES, nudging=nudging, steps=steps,
+                samples=samples, seed=seed, report=report,
+            )  # fmt: skip
+    except ValueError as error:
+        return _refuse(error)
+    except ConvergenceError as error:
+        print(f"stochep: {error}", file=sys.stderr)
+        return FAILED
+    print(msgspec.json.encode(rows).decode() if json else harness.table(rows, budget=budget))
+    return 0
+
+
+def _layers(text: str) -> tuple[int, ...]:
+    """Units a layer, as in 4-3-2."""
+    try:
+        return tuple(int(part) for part in text.split("-"))
+    except ValueError as error:
+        raise ValueError(f"networks must be units a layer, as in 4-3-2, got {text!r}") from error
+
+
 @app.command
 def bias(
     *,

@@ -28,5 +28,6 @@ NAMES = (
     "training_stability",
     "training_cost",
     "certificates",
+    "comparators",
     "speed",
 )

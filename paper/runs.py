@@ -120,6 +120,8 @@ def _leaks() -> dict[str, Any] | None:
         "errors": [[row["leak"], 100 * (1 - row["validation_accuracy"]["value"])] for row in rows],
         "excess": [float(excess.min()), float(excess.max())],
         "followed": float(100 * np.abs(followed - 1).max()),
+        "best": tracking["best"],
+        "followed_best": tracking["leaks"][int(np.argmin(tracking["followed"]))],
         "measured_best": tracking["leaks"][int(measured.argmin())],
     }
 

@@ -5,7 +5,7 @@ certify_fixed_point and certify_contraction need python-flint, which is imported
 
 from typing import TYPE_CHECKING, Any
 
-from proofs_numeric import claims
+from proofs_numeric import claims, comparators
 from proofs_numeric.claim import CLAIMS, Claim, Evidence, Falsifier, Report, check
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ __all__ = [
     "certify_fixed_point",
     "check",
     "claims",
+    "comparators",
 ]
 
 

@@ -33,3 +33,41 @@ def test_claims_check_refuses_what_it_cannot_draw(capsys):
     ):
         assert stochep.run(["claims", "check", "A1", *arguments]) == 2
         assert sentence in capsys.readouterr().err
+
+
+COMPARED = ["claims", "compare", "--networks", "2-1", "--steps", "8", "--samples", "64"]
+
+
+def test_claims_compare_prints_a_table_and_keeps_progress_on_stderr(capsys):
+    assert stochep.run([*COMPARED, "--rules", "FRE", "coupled StochEP", "--budget", "50"]) == 0
+    streams = capsys.readouterr()
+    assert "mean cost of spikes under Gibbs, T = 1, 1 networks" in streams.out
+    assert [line.split("  ")[0] for line in streams.out.splitlines() if line.endswith("O(1)")] == [
+        "coupled StochEP",
+        "FRE",
+    ]
+    assert "error after 50" in streams.out
+    assert "done" in streams.err
+
+
+def test_claims_compare_prints_one_json_document_of_all_rules(capsys):
+    from proofs_numeric.comparators import harness
+
+    assert stochep.run([*COMPARED, "--temperatures", "2", "--nudging", "0.1", "--seed", "7", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["rule"] for row in rows] == list(harness.NAMES)
+    assert {(row["network"], row["temperature"], row["nudging"]) for row in rows} == {("2-1 #7", 2.0, 0.1)}
+
+
+def test_claims_compare_refuses_what_cannot_be_compared(capsys):
+    for arguments, sentence in (
+        (["--networks", "3-x"], "networks must be units a layer, as in 4-3-2, got '3-x'"),
+        (["--networks", "9-2"], "at most 10 units, got 9-2"),
+        (["--temperatures", "0.5"], "temperature must be above gain = 0.6, got 0.5"),
+        (["--rules", "magic"], "no rule 'magic'"),
+        (["--budget", "0"], "budget must be positive and finite, got 0.0"),
+    ):
+        assert stochep.run([*COMPARED, *arguments]) == 2
+        streams = capsys.readouterr()
+        assert sentence in streams.err
+        assert streams.out == ""

@@ -11,6 +11,9 @@ from __future__ import annotations
 import numpy as np
 
 from paper.remarks import (
+    comparators_ep,
+    comparators_networks,
+    comparators_rules,
     exact_gradients,
     gradient_error,
     leaky,
@@ -34,6 +37,9 @@ MODULES = (
     gradient_error,
     exact_gradients,
     optimal_nudging,
+    comparators_ep,
+    comparators_networks,
+    comparators_rules,
 )
 
 

@@ -56,6 +56,7 @@ TINY = {
     "training_stability": {"results": Path("nowhere"), "record": Path("nowhere/stability.json")},
     "training_cost": {"results": Path("nowhere"), "bench": Path("nowhere/bench.json")},
     "certificates": {"results": Path("nowhere")},
+    "comparators": {"networks": ((2, 1), (2, 1)), "nudgings": (0.8,), "samples": 256, "steps": 8},
     "speed": {"record": Path("nowhere/bench.json")},
 }  # fmt: skip
 
@@ -416,3 +417,21 @@ def test_passing_to_another_fixed_point_is_what_linear_noise_misses(computed):
         assert row["stable_points"] > 1
         assert row["tracking"]["low"] > 2 * row["tracking_linear"]
         assert row["tracking_stayed"]["value"] < row["tracking"]["value"]
+
+
+@pytest.mark.exact
+def test_relaxations_lower_noise_to_the_bias_and_the_best_nudging_is_never_worse(computed):
+    data = computed("comparators")
+    spent = np.array(data["relaxations"])
+    for rule, errors in data["best"].items():
+        rows = [row for row in data["rows"] if row["rule"] == rule and row["nudging"] == data["nudging"]]
+        shown = np.median([np.hypot(row["bias"], row["rate"] / np.sqrt(spent)) for row in rows], axis=0)
+        assert (np.array(errors) <= shown * (1 + 1e-12)).all()
+        assert (np.diff(errors) < 0).all()
+    assert "symmetric EP" not in data["best"]
+    rates = {line["rule"]: line["rate"]["median"] for line in data["summary"]}
+    noisiest = [
+        "three-factor covariance", "coupled StochEP, probabilities", "coupled StochEP", "ES, one sample a loss",
+        "independent StochEP",
+    ]  # fmt: skip
+    assert sorted(noisiest, key=rates.__getitem__) == noisiest

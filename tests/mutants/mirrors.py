@@ -37,6 +37,7 @@ NAMED: dict[str, tuple[str, ...]] = {
     "dynamics/crnn/relaxation.py": ("tests/dynamics/crnn/test_network.py", "tests/dynamics/crnn/test_learning.py"),
     "proofs_numeric/__init__.py": ("tests/proofs_numeric/test_claim.py", "tests/proofs_numeric/test_rigorous.py"),
     "proofs_numeric/claims": ("tests/test_claims.py", "tests/test_recorded.py"),
+    "proofs_numeric/comparators": ("tests/test_claims.py", "tests/test_recorded.py"),
     "proofs_numeric/balls/claims": ("tests/test_claims.py", "tests/test_recorded.py"),
 }
 # Modules that write machine code: their mutants are compiled, and met by their own tests alone (others keep old machine code).

@@ -4,7 +4,7 @@ FRE-RNN (Liu & Chen, ICLR 2026, arXiv:2508.11659; rule as in their code, github.
 factors f_l < 1 so that relaxation is fast, h_l = W_{l−1}s_{l−1} + f_l W_lᵀs_{l+1} + b_l, and learns W_l by (post free − post
 nudged) × pre free. With d_l = f_1 ⋯ f_{l−1} the matrix diag(d)H is symmetric, H the couplings of the fields: there is an energy,
 and everything that EP knows carries over with a factor d_o/d_i for neuron i. Residual links keep an energy only if their
-feedback is scaled by the product of the factors that they skip. The same holds for factors of either sign (thm:G4).
+feedback is scaled by the product of the factors that they skip. Factors may have either sign: excitation and inhibition.
 Cost: the phases of EP, a free and a nudged one, of the length that thm:G3b says; BP's cost is one pass each way.
 A small restatement on small nets; no benchmark of the paper is reproduced.
 

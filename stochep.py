@@ -561,11 +561,12 @@ def figures(*names: str, out: Path = Path("figures/out"), anew: bool = False) ->
     except ValueError as error:
         return _refuse(error)
     for name in [name for name in NAMES if not names or name in names]:
-        if not anew and inputs.is_current(name, out):
+        made_of = inputs.digest(name)
+        if not anew and inputs.is_current(name, made_of, out):
             print(f"{name}: unchanged", file=sys.stderr)
             print(*page.paths(name, out), sep="\n", flush=True)
             continue
-        script, made_of = import_module(f"figures.{name}"), inputs.digest(name)
+        script = import_module(f"figures.{name}")
         try:
             with _bar(name) as report:
                 written = page.publish(name, script.compute(report=report), script.draw, out, made_of)

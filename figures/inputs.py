@@ -34,12 +34,12 @@ def digest(name: str) -> str:
     return found.hexdigest()
 
 
-def is_current(name: str, folder: Path = OUT) -> bool:
-    """Whether the folder holds the figure made of just this."""
-    *pictures, document = paths(name, folder)
-    if not (all(path.is_file() for path in pictures) and document.is_file()):
+def is_current(name: str, made_of: str, folder: Path = OUT) -> bool:
+    """Whether the folder holds the figure, made of what has this digest."""
+    written = paths(name, folder)
+    if not all(path.is_file() for path in written):
         return False
-    return msgspec.json.decode(document.read_bytes()).get("inputs") == digest(name)
+    return msgspec.json.decode(written[-1].read_bytes()).get("inputs") == made_of
 
 
 def read(name: str) -> list[Path]:

@@ -134,10 +134,11 @@ def publish(
     inputs: the digest of what the figure is made of (`figures.inputs`), where it is known.
     """
     figure, written = draw(data), paths(name, folder)
-    contents = [rendered(figure, path.suffix[1:]) for path in written[:-1]]
-    for path, content in zip(written, contents, strict=False):
+    *pictures, document = written
+    contents = [rendered(figure, path.suffix[1:]) for path in pictures]
+    for path, content in zip(pictures, contents, strict=True):
         write_atomically(path, content)
-    write_json(written[-1], {**provenance(), "figure": name, "inputs": inputs, "data": data})
+    write_json(document, {**provenance(), "figure": name, "inputs": inputs, "data": data})
     return written
 
 

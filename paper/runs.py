@@ -82,8 +82,7 @@ def record() -> dict[str, Any]:
 def _paired(found: dict[str, list[dict[str, Any]]]) -> dict[str, dict[str, float]]:
     """By label of another rule: mean and standard error of StochEP's test error minus its, in points, over seeds of both."""
     errors = {
-        name: {document["seed"]: 100 * (1 - document["metrics"]["test_accuracy"]["value"]) for document in documents}
-        for name, documents in found.items()
+        name: {document["seed"]: _test_error(document) for document in documents} for name, documents in found.items()
     }
     own = errors.pop("fashion_stochastic_probabilities", {})
     paired = {}
@@ -93,6 +92,11 @@ def _paired(found: dict[str, list[dict[str, Any]]]) -> dict[str, dict[str, float
             error = float(gaps.std(ddof=1) / np.sqrt(gaps.size))
             paired[fashion_learning.RULES[name].label] = {"gap": float(gaps.mean()), "error": error}
     return paired
+
+
+def _test_error(document: dict[str, Any]) -> float:
+    """In per cent."""
+    return 100 * (1 - document["metrics"]["test_accuracy"]["value"])
 
 
 def _sizes() -> list[dict[str, Any]]:
@@ -229,7 +233,7 @@ def _list(*words: str) -> str:
 
 
 def _row(rule: Rule, documents: list[dict[str, Any]]) -> dict[str, Any]:
-    errors = [100 * (1 - document["metrics"]["test_accuracy"]["value"]) for document in documents]
+    errors = [_test_error(document) for document in documents]
     ends = [document["metrics"]["test_accuracy"] for document in documents]
     radii = [document["curves"]["radius"][-1] for document in documents]
     return {

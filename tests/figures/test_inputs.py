@@ -92,6 +92,7 @@ def test_an_unchanged_figure_is_left_as_it_is(tmp_path, capsys):
 
 def test_a_figure_of_which_a_file_is_missing_is_drawn(tmp_path):
     assert figures("certificates", out=tmp_path) == 0
-    assert inputs.is_current("certificates", tmp_path)
+    made_of = inputs.digest("certificates")
+    assert inputs.is_current("certificates", made_of, tmp_path)
     page.paths("certificates", tmp_path)[0].unlink()
-    assert not inputs.is_current("certificates", tmp_path)
+    assert not inputs.is_current("certificates", made_of, tmp_path)

@@ -1,6 +1,6 @@
 """Which layers a network has, and where each lies in the flat vectors that the kernels read.
 
-Main results: Architecture, Conv, Dense.
+Main results: Architecture, Conv, Dense, Link.
 """
 
 from __future__ import annotations
@@ -84,11 +84,31 @@ class Dense:
 
 
 @dataclass(frozen=True)
+class Link:
+    """A residual link: each unit of free layer `lower` coupled to the same unit of free layer `upper`, as long, by `strength`.
+
+    Layers are counted from 1, the input being 0. The coupling is part of J, up and down, and is not learned.
+    """
+
+    lower: int
+    upper: int
+    strength: float
+
+    def __post_init__(self) -> None:
+        whole_number("lower", self.lower, 1)
+        whole_number("upper", self.upper, 1)
+        if self.lower >= self.upper:
+            raise ValueError(f"a link goes up from a lower layer, got lower = {self.lower}, upper = {self.upper}")
+
+
+@dataclass(frozen=True)
 class Architecture:
     """Layers with the primitive Φ(s) = Σ_n ⟨s^{n+1}, P(w_n ⋆ s^n)⟩ + ⟨b_n, s^{n+1}⟩; s⁰ is the clamped input.
 
     input: (channels, height, width) or (units,). layers: the free ones, from below. classes: 0 where the last layer is the
     output, nudged by a squared error; otherwise a softmax readout outside the dynamics, with a matrix and biases of its own.
+    links add Σ ρ⟨s^m, s^n⟩ to Φ. lateral: one g_n ≥ 0 a free layer, or none; −g_n/(c−1) Σ_{i<j} s_i s_j is added for the c units of
+    each place of a layer (all units of a dense one), which so inhibit each other by g_n times the others' mean (lem:options).
     An image's state is one vector (units,), layer after layer, each flattened with its channels last; so are images
     (inputs,). All weights lie in one vector (weights,), array after array, row-major: convolutions (above, below, rows,
     columns), dense ones and the readout (below, above). All biases lie in one vector (biases,).
@@ -97,6 +117,8 @@ class Architecture:
     input: tuple[int, ...]
     layers: tuple[Conv | Dense, ...]
     classes: int = 0
+    links: tuple[Link, ...] = ()
+    lateral: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.input) not in (1, 3):
@@ -111,6 +133,12 @@ class Architecture:
                 f"the last layer must be dense where the squared error is inside the dynamics, got {self.layers[-1]}: "
                 "add a dense layer, or give classes for a readout"
             )
+        for link in self.links:
+            shapes = [self.shapes[n - 1] for n in (link.lower, link.upper) if n <= len(self.layers)]
+            if len(shapes) < 2 or shapes[0] != shapes[1]:
+                raise ValueError(f"a link needs two free layers of one shape, got {link} among {list(self.shapes)}")
+        if self.lateral and len(self.lateral) != len(self.layers):
+            raise ValueError(f"lateral must be one value a free layer, {len(self.layers)}, got {list(self.lateral)}")
         self.shapes  # noqa: B018  an impossible stack is refused here
 
     @classmethod

@@ -92,8 +92,8 @@ def reverse(
 
 @kernel(parallel=True)
 def backpropagate_images(
-    images, constants, frames, targets, starts, steps, window, wiring, readout, readout_bias, pull, temperature, leak, hold,
-    input_leak, coded, spiking, seed, stream, replicas, averages, products, biases,
+    images, constants, frames, targets, starts, steps, window, wiring, readout, readout_bias, pull, temperature, strains, leak,
+    hold, input_leak, coded, spiking, seed, stream, replicas, averages, products, biases,
 ):  # fmt: skip
     """Both directions for every image of a batch, in blocks of products (BLOCKS, kernels) and biases (BLOCKS, units)."""
     count, blocks, units = averages.shape[0], products.shape[0], averages.shape[1]
@@ -104,9 +104,9 @@ def backpropagate_images(
         inputs = np.empty((steps if changing else 0, images.shape[1]), averages.dtype)
         error, slope = np.empty_like(readout_bias), np.empty(units, averages.dtype)
         for image in range(count * block // blocks, count * (block + 1) // blocks):
-            states[0] = starts[image]
+            states[0], strained = starts[image], temperature * strains[image]
             unroll(
-                states, chances, inputs, constants[image], frames[image], wiring, temperature, leak, hold, input_leak, coded,
+                states, chances, inputs, constants[image], frames[image], wiring, strained, leak, hold, input_leak, coded,
                 spiking, seed, stream, replicas[image],
             )  # fmt: skip
             averages[image] = 0.0
@@ -115,7 +115,7 @@ def backpropagate_images(
                     averages[image, unit] += states[step, unit] / window
             cost_slope(averages[image, last:], readout, readout_bias, targets[image], error, slope)
             reverse(
-                states, chances, inputs, images[image], changing, slope, pull, window, wiring, temperature, leak,
+                states, chances, inputs, images[image], changing, slope, pull, window, wiring, strained, leak,
                 products[block], biases[block],
             )  # fmt: skip
 
@@ -153,7 +153,7 @@ def backpropagate(
     frames = driven.frames
     backpropagate_images(
         np.ascontiguousarray(clamped, dtype), driven.constants, frames.frames, targets.astype(dtype), begin,
-        steps, window, network.wiring, *network.readout, network.pull, network.per_unit(network.temperature),
+        steps, window, network.wiring, *network.readout, network.pull, network.per_unit(network.temperature), driven.strains,
         network.per_unit(network.leak), frames.hold, dtype.type(frames.leak), frames.coded and spiking is not None,
         spiking is not None, noise.seed, noise.stream, noise.replicas, averages, products, biases,
     )  # fmt: skip

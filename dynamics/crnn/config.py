@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, get_args
 import msgspec
 from msgspec import Meta, Struct
 
-from dynamics.crnn.architecture import Architecture, Conv, Dense
+from dynamics.crnn.architecture import Architecture, Conv, Dense, Link
 from dynamics.datasets import NAMES, STREAMS, Augmentation, Motion
 
 Count = Annotated[int, Meta(ge=1)]
@@ -78,23 +78,58 @@ class DenseTable(Table, frozen=True, tag_field="kind", tag="dense"):
     units: Count
 
 
+class SpreadTable(Table, frozen=True):
+    """Leaks that differ from unit to unit of every layer, evenly apart in their logarithm (thm:G7)."""
+
+    lowest: Fraction
+    highest: Fraction
+
+
+class LinkTable(Table, frozen=True):
+    """A residual link of `strength` from each unit of one free layer, counted from 1, to the same unit of a higher one."""
+
+    lower: Count
+    upper: Count
+    strength: float
+
+
 class NetworkTable(Table, frozen=True):
     """The free layers from below; temperature T, threshold θ (in the unit of the weights), leak ε: shared, or one a layer.
 
     readout: "squared-error" nudges the last layer, "cross-entropy" puts a softmax of one more matrix outside the dynamics.
     scales: each array of weights starts uniform on ±scale/√(fan in), the readout's last. rest: every trace starts there.
     activation: σ((h − θ)/T), or for deterministic EP clip((h − θ)/T, 0, 1); not recorded where it is left out, and logistic then.
+    What follows is not recorded either where it is left out, and not there then.
+    feedback c: temperature, threshold, scales, links and lateral inhibition of layer n are c^{n−1} times what is written, so that
+    all that rises stays and what falls a layer counts c (thm:G3, lem:weak-feedback); `training.rates` move weights in the unit
+    written. links: `architecture.Link`. lateral g: units of one place inhibit each other by g times the others' mean, one number
+    or one a layer. divisive g: an image with mean pixel x̄ divides all fields by 1 + g x̄. What each does to contraction and bias
+    is said in lem:options.
     """
 
     layers: Annotated[tuple[ConvTable | DenseTable, ...], Meta(min_length=1)]
     readout: Literal["squared-error", "cross-entropy"]
     temperature: Positive | tuple[Positive, ...]
     threshold: float | tuple[float, ...]
-    leak: Fraction | tuple[Fraction, ...]
+    leak: Fraction | tuple[Fraction, ...] | SpreadTable
     scales: tuple[Positive, ...]
     rest: Annotated[float, Meta(ge=0, le=1)] = 0.5
     dtype: Literal["float32", "float64"] = "float64"
     activation: Literal["logistic", "hard_sigmoid"] | msgspec.UnsetType = msgspec.UNSET
+    feedback: Fraction | msgspec.UnsetType = msgspec.UNSET
+    links: tuple[LinkTable, ...] | msgspec.UnsetType = msgspec.UNSET
+    lateral: NonNegative | tuple[NonNegative, ...] | msgspec.UnsetType = msgspec.UNSET
+    divisive: NonNegative | msgspec.UnsetType = msgspec.UNSET
+
+    def weakened(self, values: float | tuple[float, ...], power: int = 1) -> tuple[float, ...]:
+        """Values, one number or one a free layer or array of weights, times c^{power · (n−1)} where layer n is concerned.
+
+        The readout's array, behind the last layer, stays as it is.
+        """
+        layers = len(self.layers)
+        several = (values,) * layers if isinstance(values, (int, float)) else values
+        factors = [(self.feedback or 1.0) ** (power * n) for n in range(layers)] + [1.0]
+        return tuple(value * factor for value, factor in zip(several, factors, strict=False))
 
 
 class InputTable(Table, frozen=True):
@@ -235,8 +270,14 @@ class Experiment(Table, frozen=True):
             else Conv(layer.channels, layer.kernel, layer.stride, layer.padding, layer.pool, layer.pooling)
             for layer in self.network.layers
         )
-        readout = classes if self.network.readout == "cross-entropy" else 0
-        architecture = Architecture(shape, layers, readout)
+        network = self.network
+        readout = classes if network.readout == "cross-entropy" else 0
+        links = tuple(
+            Link(link.lower, link.upper, link.strength * (network.feedback or 1.0) ** (link.upper - 1))
+            for link in network.links or ()
+        )
+        lateral = network.weakened(network.lateral) if network.lateral else ()
+        architecture = Architecture(shape, layers, readout, links, lateral)
         if architecture.outputs != classes:
             raise ValueError(
                 f"network.layers must end with {classes} outputs for {self.data.name} where readout is 'squared-error', got "
@@ -329,6 +370,7 @@ def _nearest(key: str) -> str:
     tables = [
         ("", Experiment), ("data.", DataTable), ("data.augmentation.", AugmentationTable), ("data.motion.", MotionTable),
         ("network.", NetworkTable), ("network.layers.", ConvTable), ("network.layers.", DenseTable),
+        ("network.leak.", SpreadTable), ("network.links.", LinkTable),
         *(("rule.", rule) for rule in get_args(Rule)), ("training.", TrainingTable), ("training.anneal.", AnnealTable),
         ("training.optimiser.", SgdTable), ("training.optimiser.", AdamTable), ("inference.", InferenceTable),
         ("input.", InputTable),
@@ -354,7 +396,7 @@ def _check_together(experiment: Experiment) -> None:
     if not any(training.rates):
         raise ValueError(f"training.rates must not all be 0, nothing would be learned, got {list(training.rates)}")
     per_layer = [(f"network.{name}", getattr(network, name)) for name in ("temperature", "threshold", "leak")]
-    per_layer.append(("training.rate_penalty", training.rate_penalty))
+    per_layer += [("network.lateral", network.lateral), ("training.rate_penalty", training.rate_penalty)]
     if training.anneal:
         per_layer += [
             (f"training.anneal.{name}", getattr(training.anneal, name)) for name in ("temperature", "threshold")
@@ -379,9 +421,33 @@ def _check_together(experiment: Experiment) -> None:
             "network.activation 'hard_sigmoid' needs deterministic EP: use rule.kind = 'deterministic' or 'continual', or "
             f"network.activation = 'logistic', got rule {type(rule).__name__}"
         )
+    _check_options(network, rule)
     _check_input(experiment)
     if len(set(experiment.seeds)) != len(experiment.seeds):
         raise ValueError(f"seeds must be distinct, got {list(experiment.seeds)}")
+
+
+def _check_options(network: NetworkTable, rule: Rule) -> None:
+    """What spread leaks, residual links, weak feedback and divisive inhibition ask for."""
+    leak = network.leak
+    if isinstance(leak, SpreadTable) and leak.lowest > leak.highest:
+        raise ValueError(f"network.leak.lowest must not exceed highest, got {leak.lowest:g} and {leak.highest:g}")
+    for link in network.links or ():
+        if not link.lower < link.upper <= len(network.layers):
+            raise ValueError(
+                f"network.links must go from a free layer to a higher one, 1 to {len(network.layers)}, got lower = {link.lower}, "
+                f"upper = {link.upper}"
+            )
+    if network.feedback and isinstance(rule, Continual):
+        raise ValueError(
+            "network.feedback is not for continual EP, whose rule.rates move the weights as they are: leave it out, and give each "
+            f"layer its own network.temperature, threshold and scales, got {network.feedback:g}"
+        )
+    if network.divisive and isinstance(rule, Implicit):
+        raise ValueError(
+            "network.divisive is not for an implicit gradient, which needs one temperature for all images: use "
+            f"rule.kind = 'deterministic', got {network.divisive:g}"
+        )
 
 
 def _check_input(experiment: Experiment) -> None:

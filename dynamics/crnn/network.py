@@ -1,6 +1,6 @@
 """The network: its drive, its phases, and the Model that ties it to the theory.
 
-Main results: Network, Spiking, Frames, Drive, Pair, STREAM_INFERENCE.
+Main results: Network, Spiking, Frames, Spread, Drive, Pair, STREAM_INFERENCE.
 
 A phase repeats, for each image on its own, p = σ((h(s) − θ − β∂C/∂s)/T), s ← (1−ε)s + ε z with z ~ Bern(p) (leaky spikes)
 or z = p (deterministic EP, which also takes clip(·, 0, 1) in place of σ). Noise is a pure function of (seed, stream; step, unit,
@@ -10,7 +10,7 @@ steps.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal, NamedTuple
 
@@ -32,6 +32,8 @@ STREAM_INFERENCE = 16
 STATISTICS = ("traces", "spikes", "probabilities")
 # a dense matrix of couplings for more units than these serves no purpose here
 MOST_DENSE_UNITS = 400
+# the fractional part of the golden ratio
+GOLDEN = (np.sqrt(5.0) - 1.0) / 2.0
 
 Array = NDArray[np.floating]
 
@@ -58,13 +60,31 @@ class Frames(NamedTuple):
     coded: bool = False
 
 
+class Spread(NamedTuple):
+    """Leaks that differ from unit to unit: evenly apart in their logarithm from lowest to highest, in (0, 1].
+
+    Unit k of a layer stands at the fractional part of kφ between the ends, φ the golden ratio: any stretch of units, channels of
+    one place or one channel's places, has nearly the same distribution.
+    """
+
+    lowest: float
+    highest: float
+
+    def values(self, count: int) -> FloatArray:
+        """Of a layer's units, (count,)."""
+        shares = np.arange(1, count + 1) * GOLDEN % 1.0
+        return self.lowest * (self.highest / self.lowest) ** shares
+
+
 class Drive(NamedTuple):
     """An input made ready for phases: constants (B, units), and what changes, its traces (B, inputs), moved as phases run.
 
-    averages (B, inputs): of the traces over the last phase's window.
+    strains (B,): by what each image's input multiplies every temperature. averages (B, inputs): of the traces over the last
+    phase's window.
     """
 
     constants: Array
+    strains: Array
     frames: Frames
     traces: Array
     averages: Array
@@ -86,10 +106,11 @@ class Pair(NamedTuple):
 class Network:
     """Weights (architecture.weights,) and bias (architecture.biases,) of a network, with what its layers share.
 
-    temperature and threshold, in the unit of the weights, and leak ε ∈ (0, 1]: numbers, or one a free layer. The threshold is
-    fixed, never learned. rest: where every unit's trace starts. States have the dtype of the weights. activation "hard_sigmoid"
+    temperature and threshold, in the unit of the weights, and leak ε ∈ (0, 1]: numbers, or one a free layer, leaks also a Spread
+    over the units of every layer (thm:G7). The threshold is fixed, never learned. rest: where every unit's trace starts. States have the dtype of the weights. activation "hard_sigmoid"
     is clip((h − θ)/T, 0, 1) in place of σ((h − θ)/T), for deterministic EP alone. rate_penalty λ ≥ 0, one or one a free layer: the
-    cost that nudges is C + Σ λ_l · (mean trace of layer l).
+    cost that nudges is C + Σ λ_l · (mean trace of layer l). divisive g ≥ 0: the input divides all fields, h/(1 + g x̄) with the mean
+    x̄ of an image's pixels, which is a temperature T(1 + g x̄) of its own for each image (lem:options).
     """
 
     architecture: Architecture
@@ -97,10 +118,11 @@ class Network:
     bias: Array
     temperature: float | tuple[float, ...]
     threshold: float | tuple[float, ...]
-    leak: float | tuple[float, ...]
+    leak: float | tuple[float, ...] | Spread
     rest: float = 0.5
     activation: Literal["logistic", "hard_sigmoid"] = "logistic"
     rate_penalty: float | tuple[float, ...] = 0.0
+    divisive: float = 0.0
 
     @property
     def dtype(self) -> np.dtype[np.floating]:
@@ -114,8 +136,13 @@ class Network:
 
     @cached_property
     def tables(self) -> Tables:
-        """The weights as spikes read them; empty for max pooling, where a drive is not the sum of its spikes'."""
-        return Tables.none(self.dtype) if self.wiring.routes else tabulate(self.architecture, self.weights, self.wiring)
+        """The weights as spikes read them.
+
+        Empty for max pooling, where a drive is not the sum of its spikes', and for a spread of leaks, with which it is no trace.
+        """
+        if self.wiring.routes or isinstance(self.leak, Spread):
+            return Tables.none(self.dtype)
+        return tabulate(self.architecture, self.weights, self.wiring)
 
     def _tables(self, spiking: bool) -> Tables:
         return self.tables if spiking else Tables.none(self.dtype)
@@ -127,8 +154,10 @@ class Network:
             return self.architecture.arrays(self.weights)[-1], self.architecture.bias_arrays(self.bias)[-1]
         return np.empty((self.architecture.sizes[-1], 0), self.dtype), np.empty(0, self.dtype)
 
-    def per_unit(self, values: float | tuple[float, ...]) -> Array:
-        """A shared number, or one a free layer, for every unit: (units,)."""
+    def per_unit(self, values: float | tuple[float, ...] | Spread) -> Array:
+        """A shared number, one a free layer, or a spread over each layer's units, for every unit: (units,)."""
+        if isinstance(values, Spread):
+            return np.concatenate([values.values(size) for size in self.architecture.sizes]).astype(self.dtype)
         spread = [values] * len(self.architecture.layers) if isinstance(values, (int, float)) else values
         return self.architecture.per_unit(spread).astype(self.dtype)
 
@@ -168,12 +197,17 @@ class Network:
             frames = images._replace(frames=np.ascontiguousarray(images.frames, self.dtype))
             count = len(frames.frames)
             traces = np.zeros((count, self.architecture.inputs), self.dtype)
-            return Drive(np.tile(self._resting, (count, 1)), frames, traces, np.zeros_like(traces))
-        return self._static(self.constants(images))
+            strains = self.strains(frames.frames.mean(axis=1))
+            return Drive(np.tile(self._resting, (count, 1)), strains, frames, traces, np.zeros_like(traces))
+        return self._static(self.constants(images), self.strains(images))
 
-    def _static(self, constants: Array) -> Drive:
+    def _static(self, constants: Array, strains: Array) -> Drive:
         none = np.empty((len(constants), 0), self.dtype)
-        return Drive(constants, Frames(none[:, :, None]), none, none)
+        return Drive(constants, strains, Frames(none[:, :, None]), none, none)
+
+    def strains(self, images: Array) -> Array:
+        """1 + g x̄ of each image (B, inputs): (B,)."""
+        return (1.0 + self.divisive * np.mean(images, axis=1, dtype=np.float64)).astype(self.dtype)
 
     def phase(
         self,
@@ -190,7 +224,7 @@ class Network:
     ) -> Array:
         """Run `steps` from `states` (B, units), which it moves; averages over the last `window` steps, (B, units).
 
-        drive: an input, whose traces it moves too, or constants (B, units). first: the number of the first step, for noise
+        drive: an input, whose traces it moves too, or constants (B, units) of a network without divisive inhibition. first: the number of the first step, for noise
         and frames that go on where another phase ended. spiking None replaces each spike by its probability. targets (B,
         outputs) are read only where nudging, one number or one an image, is not 0. average_of: "traces", "spikes" or
         "probabilities". ValueError for spikes of hard sigmoids.
@@ -198,16 +232,17 @@ class Network:
         if spiking is not None:
             self.require_logistic()
         if not isinstance(drive, Drive):
-            drive = self._static(drive)
+            self.require_undivided()
+            drive = self._static(drive, np.ones(len(drive), self.dtype))
         averages, dtype, frames = np.empty_like(states), self.dtype, drive.frames
         aims = np.zeros((len(states), self.architecture.outputs), dtype) if targets is None else targets.astype(dtype)
         noise = Spiking(0, 0, np.zeros(len(states), dtype=np.int64)) if spiking is None else spiking
         nudgings, spikes = np.broadcast_to(nudging, len(states)).astype(dtype), spiking is not None
         relax_images(
             states, drive.traces, drive.constants, frames.frames, aims, nudgings, first, steps, window, self.wiring,
-            self._tables(spikes), *self.readout, self.pull, *self._units, frames.hold, dtype.type(frames.leak),
-            frames.coded and spikes, self._hard, spikes, STATISTICS.index(average_of), noise.seed, noise.stream, noise.replicas,
-            averages, drive.averages,
+            self._tables(spikes), *self.readout, self.pull, self._units[0], drive.strains, self._units[1], frames.hold,
+            dtype.type(frames.leak), frames.coded and spikes, self._hard, spikes, STATISTICS.index(average_of), noise.seed,
+            noise.stream, noise.replicas, averages, drive.averages,
         )  # fmt: skip
         return averages
 
@@ -237,9 +272,9 @@ class Network:
         nudging, half_nudging = (((nudgings[0] + sign * nudgings[1]) / 2).astype(dtype) for sign in (1, -1))
         relax_pairs(
             mean, half, drive.traces, drive.constants, frames.frames, targets.astype(dtype), nudging, half_nudging, first, steps,
-            window, self.wiring, self._tables(spikes), *self.readout, self.pull, *self._units, frames.hold, dtype.type(frames.leak),
-            frames.coded and spikes, self._hard, spikes, STATISTICS.index(average_of), noise[0].seed, noise[0].stream,
-            noise[1].stream, noise[0].replicas, averages, half_averages, drive.averages,
+            window, self.wiring, self._tables(spikes), *self.readout, self.pull, self._units[0], drive.strains, self._units[1],
+            frames.hold, dtype.type(frames.leak), frames.coded and spikes, self._hard, spikes, STATISTICS.index(average_of),
+            noise[0].seed, noise[0].stream, noise[1].stream, noise[0].replicas, averages, half_averages, drive.averages,
         )  # fmt: skip
         return Pair(averages, half_averages, half_nudging)
 
@@ -247,9 +282,10 @@ class Network:
         """The free fixed points m = σ((h(m) − θ)/T) reached from rest, (B, units), and their max|residual| ≤ tolerance, (B,).
 
         Raises ConvergenceError with the residual and a remedy when an image needs more than max_steps, ValueError for hard
-        sigmoids.
+        sigmoids and divisive inhibition.
         """
         self.require_logistic()
+        self.require_undivided()
         states, residuals = self.start(len(constants)), np.empty(len(constants))
         settle_images(states, constants, self.wiring, *self._units, tolerance, max_steps, residuals)
         if not residuals.max() <= tolerance:
@@ -291,6 +327,21 @@ class Network:
                 "the certificate and Models"
             )
 
+    def require_undivided(self) -> None:
+        """ValueError where images have temperatures of their own and one is asked for."""
+        if self.divisive:
+            raise ValueError(
+                f"divisive inhibition gives each image a temperature of its own, and this needs one for all: use "
+                f"Network.seeing(image), or divisive = 0, got {self.divisive:g}"
+            )
+
+    def seeing(self, image: Array) -> Network:
+        """The network that one image (inputs,) makes of this one: without divisive inhibition, at this image's temperatures."""
+        strain = float(self.strains(image[None, :])[0])
+        shared = self.temperature
+        hotter = strain * shared if isinstance(shared, (int, float)) else tuple(strain * own for own in shared)
+        return replace(self, temperature=hotter, divisive=0.0)
+
     def onsager_field(self, means: Array) -> Array:
         """½(1 − 2m) ∘ (J∘J)v/T, what Onsager adds to the field of the free units with means m: both (B, units).
 
@@ -299,6 +350,7 @@ class Network:
         """
         self.require_logistic()
         self.require_multilinear()
+        self.require_undivided()
         spread = np.zeros_like(means)
         drive_images(
             activity_variance(means), wire(self.architecture, self.weights, self.dtype, entry=np.square), spread
@@ -324,6 +376,8 @@ class Network:
         ValueError for more than 400 units, for max pooling, for hard sigmoids, and for layers of different temperatures, whose
         stationary law has no energy.
         """
+        if self.divisive:
+            return self.seeing(image).as_model(image)
         self.require_logistic()
         temperatures = set(self._units[0].tolist())
         if len(temperatures) > 1:
@@ -332,5 +386,7 @@ class Network:
         return Model(self.couplings, self.constants(image[None, :])[0].astype(np.float64), temperature)
 
 
-def _shown(values: float | tuple[float, ...]) -> str:
+def _shown(values: float | tuple[float, ...] | Spread) -> str:
+    if isinstance(values, Spread):
+        return f"{values.lowest:g} to {values.highest:g}"
     return f"{values:g}" if isinstance(values, (int, float)) else ", ".join(f"{value:g}" for value in values)

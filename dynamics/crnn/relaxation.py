@@ -22,6 +22,7 @@ from dynamics.crnn.readout import cost_slope
 from dynamics.crnn.wiring import (
     add_drives,
     add_input,
+    add_within,
     collect,
     drive,
     input_drive,
@@ -123,6 +124,7 @@ def relax(
             narrow(wiring.layers[0], up, field)
         if traced:
             collect(up, down, wiring, field)
+            add_within(state, wiring, field)
         else:
             drive(state, wiring, scratch, field)
         if nudging != 0.0:
@@ -145,14 +147,14 @@ def relax(
 @kernel(parallel=True)
 def relax_images(
     states, traces, constants, frames, targets, nudgings, first, steps, window, wiring, tables, readout, readout_bias, pull,
-    temperature, leak, hold, input_leak, coded, hard, spiking, statistic, seed, stream, replicas, averages, input_averages,
+    temperature, strains, leak, hold, input_leak, coded, hard, spiking, statistic, seed, stream, replicas, averages, input_averages,
 ):  # fmt: skip
-    """`relax` for every image of a batch (B, …), in place."""
+    """`relax` for every image of a batch (B, …), in place, each at its strain (B,) times the temperature."""
     for image in prange(states.shape[0]):
         relax(
             states[image], traces[image], constants[image], frames[image], targets[image], nudgings[image], first, steps, window,
-            wiring, tables, readout, readout_bias, pull, temperature, leak, hold, input_leak, coded, hard, spiking, statistic, seed,
-            stream, replicas[image], averages[image], input_averages[image],
+            wiring, tables, readout, readout_bias, pull, temperature * strains[image], leak, hold, input_leak, coded, hard, spiking,
+            statistic, seed, stream, replicas[image], averages[image], input_averages[image],
         )  # fmt: skip
 
 
@@ -223,6 +225,8 @@ def relax_pair(
         if traced:
             collect(up, down, wiring, field)
             collect(half_up, half_down, wiring, half_field)
+            add_within(mean, wiring, field)
+            add_within(half, wiring, half_field)
         else:
             pair_drive(mean, half, wiring, scratch, field, half_field)
         pair_cost_slope(mean[last:], half[last:], readout, readout_bias, target, error, slope, half_slope)
@@ -248,15 +252,15 @@ def relax_pair(
 @kernel(parallel=True)
 def relax_pairs(
     means, halves, traces, constants, frames, targets, nudgings, half_nudgings, first, steps, window, wiring, tables,
-    readout, readout_bias, pull, temperature, leak, hold, input_leak, coded, hard, spiking, statistic, seed, stream, other_stream,
-    replicas, averages, half_averages, input_averages,
+    readout, readout_bias, pull, temperature, strains, leak, hold, input_leak, coded, hard, spiking, statistic, seed, stream,
+    other_stream, replicas, averages, half_averages, input_averages,
 ):  # fmt: skip
-    """`relax_pair` for every image of a batch (B, …), in place."""
+    """`relax_pair` for every image of a batch (B, …), in place, each at its strain (B,) times the temperature."""
     for image in prange(means.shape[0]):
         relax_pair(
             means[image], halves[image], traces[image], constants[image], frames[image], targets[image], nudgings[image],
-            half_nudgings[image], first, steps, window, wiring, tables, readout, readout_bias, pull, temperature, leak, hold,
-            input_leak, coded, hard, spiking, statistic, seed, stream, other_stream, replicas[image], averages[image],
+            half_nudgings[image], first, steps, window, wiring, tables, readout, readout_bias, pull, temperature * strains[image],
+            leak, hold, input_leak, coded, hard, spiking, statistic, seed, stream, other_stream, replicas[image], averages[image],
             half_averages[image], input_averages[image],
         )  # fmt: skip
 

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from dynamics.crnn import checkpoint
 from dynamics.crnn.architecture import Architecture
-from dynamics.crnn.config import Experiment, fingerprint
-from dynamics.crnn.network import Array, Frames, Network
+from dynamics.crnn.config import Experiment, SpreadTable, fingerprint
+from dynamics.crnn.network import Array, Frames, Network, Spread
 from dynamics.crnn.optimiser import Moments, annealed
 from dynamics.datasets import Data, Images, Motion, load
 from dynamics.provenance import make_writable
@@ -89,9 +89,12 @@ class Run:
             layers, share = len(shared.layers), min(1.0, done / anneal.share)
             temperature = annealed(anneal.temperature, temperature, share, layers)
             threshold = annealed(anneal.threshold, threshold, share, layers)
+        if shared.feedback:
+            temperature, threshold = shared.weakened(temperature), shared.weakened(threshold)
+        leak = Spread(shared.leak.lowest, shared.leak.highest) if isinstance(shared.leak, SpreadTable) else shared.leak
         return Network(
-            self.architecture, state.weights, state.bias, temperature, threshold, shared.leak, shared.rest,
-            shared.activation or "logistic", training.rate_penalty or 0.0,
+            self.architecture, state.weights, state.bias, temperature, threshold, leak, shared.rest,
+            shared.activation or "logistic", training.rate_penalty or 0.0, shared.divisive or 0.0,
         )  # fmt: skip
 
     def images(self, images: Images, chosen: NDArray[np.integer] | slice) -> Array | Frames:
@@ -141,8 +144,8 @@ def runs_at_start(experiment: Experiment, out: Path, data_dir: Path | None) -> l
 
 def start(experiment: Experiment, architecture: Architecture, seed: int) -> State:
     """Weights uniform on ±scale/√(fan in), biases and the optimiser's moments 0."""
-    dtype = np.dtype(experiment.network.dtype)
-    weights = architecture.draw_weights(np.random.default_rng([seed, 0]), experiment.network.scales).astype(dtype)
+    dtype, scales = np.dtype(experiment.network.dtype), experiment.network.weakened(experiment.network.scales)
+    weights = architecture.draw_weights(np.random.default_rng([seed, 0]), scales).astype(dtype)
     bias = np.zeros(architecture.biases, dtype)
     layers = len(architecture.layers)
     return State(

@@ -69,15 +69,20 @@ class Drives:
     def __init__(self, network: Network) -> None:
         network.require_multilinear()
         network.require_logistic()
+        network.require_undivided()
         self.network = replace(
             network, weights=network.weights.astype(np.float64), bias=network.bias.astype(np.float64)
         )
         self.temperatures = self.network.per_unit(network.temperature)
         self.leaks = self.network.per_unit(network.leak)
+        weights = self.network.weights
         self._wirings = {
-            kind: wire(network.architecture, self.network.weights, np.float64, entry=entry)
-            for kind, entry in (("signed", None), ("absolute", np.abs), ("squared", np.square))
-        }
+            kind: wire(network.architecture, own, np.float64, entry=entry)
+            for kind, own, entry in (
+                ("signed", weights, None), ("absolute", weights, np.abs), ("squared", weights, np.square),
+                ("within", np.zeros_like(weights), np.abs),
+            )
+        }  # fmt: skip
 
     @property
     def size(self) -> int:
@@ -85,7 +90,7 @@ class Drives:
         return self.network.architecture.units
 
     def apply(self, kind: str, vectors: FloatArray) -> FloatArray:
-        """kind: 'signed', 'absolute' or 'squared'."""
+        """kind: 'signed', 'absolute', 'squared', or 'within', the absolute values of links and lateral inhibition alone."""
         states = np.ascontiguousarray(np.atleast_2d(vectors))
         fields = np.zeros_like(states)
         drive_images(states, self._wirings[kind], fields)
@@ -119,9 +124,15 @@ class Drives:
         return np.array(norms)
 
     def norm_above(self, scale: FloatArray, *, steps: int = POWER_STEPS) -> float:
-        """‖SJS‖₂ from above, S = diag(scale): the lesser of ρ(S|J|S)'s upper end and of what the blocks' norms say."""
+        """‖SJS‖₂ from above, S = diag(scale): the lesser of ρ(S|J|S)'s upper end and of what the blocks' norms say.
+
+        To the latter links and lateral inhibition add theirs, ρ(S|·|S) at most.
+        """
         absolute = spectral_radius(self.scaled("absolute", scale), self.size, steps=steps).high
-        return min(absolute, chain_norm(self.block_norms(scale)))
+        blocks, architecture = chain_norm(self.block_norms(scale)), self.network.architecture
+        if architecture.links or any(architecture.lateral):
+            blocks += spectral_radius(self.scaled("within", scale), self.size, steps=steps).high
+        return min(absolute, blocks)
 
     def norm(self, scale: FloatArray) -> tuple[Bracket, Bracket]:
         """Of ‖SJS‖₂ and of SJS's largest eigenvalue: what residuals prove from below, norm_above, Lanczos' estimates."""

@@ -17,6 +17,7 @@ import numpy as np
 
 from dynamics.crnn import checkpoint
 from dynamics.crnn.architecture import Architecture
+from dynamics.crnn.config import AdamTable
 from dynamics.crnn.learning import Estimate, estimate
 from dynamics.crnn.network import Array
 from dynamics.crnn.optimiser import Moments, descend, schedule
@@ -128,14 +129,17 @@ def _step(
 ) -> tuple[Array, Array, tuple[Moments, Moments]]:
     """Weights and biases after update `number`, and the optimiser's moments of both."""
     training, architecture, dtype = run.experiment.training, run.architecture, state.weights.dtype
+    # weak feedback writes w as c^{n−1}w: descent in w's unit is c^{2(n−1)} as fast there, Adam's step c^{n−1} as long
+    unit = run.experiment.network.weakened(training.rates, 1 if isinstance(training.optimiser, AdamTable) else 2)
     rates, bias_rates = (
-        (factor * spread(training.rates)).astype(dtype) for spread in (architecture.per_weight, architecture.per_bias)
+        (factor * spread(unit)).astype(dtype) for spread in (architecture.per_weight, architecture.per_bias)
     )
     before = Moments(state.weight_first, state.weight_second), Moments(state.bias_first, state.bias_second)
     weights, moments = descend(training.optimiser, state.weights, found.weights, before[0], rates, number)
     bias, bias_moments = descend(training.optimiser, state.bias, found.bias, before[1], bias_rates, number)
     if training.weight_decay:
-        weights = weights - rates * dtype.type(training.weight_decay) * state.weights
+        decay = factor * training.weight_decay * architecture.per_weight(training.rates)
+        weights = weights - decay.astype(dtype) * state.weights
     return weights, bias, (moments, bias_moments)
 
 

@@ -1,7 +1,7 @@
 """The weights as the kernels read them: every layer a strided convolution of images with their channels last.
 
-Main results: Wiring, wire, effective_kernel, scratch_for, input_drive, drive, add_input, add_drives, collect, narrow, accumulate,
-accumulate_images, unpack.
+Main results: Wiring, wire, effective_kernel, scratch_for, input_drive, drive, add_input, add_drives, add_within, collect, narrow,
+accumulate, accumulate_images, unpack.
 
 Average pooling after a convolution is one convolution: its kernel is w summed over the windows, Σ_{a,b<pool} w[i − a·stride,
 j − b·stride]/pool², its stride stride·pool; truncated windows stay truncated. A dense layer is a convolution of a 1 × 1 image
@@ -59,7 +59,8 @@ class Wiring(NamedTuple):
     layers' drives are summed in, see `add_drives`; product: numbers of a gradient, (rows, columns, channels, above) a layer,
     above filled up to wide_above; spare: of working memory for the convolutions, routing: for dynamics.crnn.routes; routes:
     whether a layer among the free ones pools by the largest. Where tiles_down is not 0 the kernels are transformed ones, see
-    dynamics.crnn.winograd.
+    dynamics.crnn.winograd. links (L, 3): where two coupled stretches of the state begin and how long they are; rivals (R, 3): where
+    a layer's begins, its places and the units of one, which are coupled among each other; a coupling for each of both.
     """
 
     layers: NDArray[np.void]
@@ -75,6 +76,10 @@ class Wiring(NamedTuple):
     spare: int
     routing: int
     routes: bool
+    links: NDArray[np.int64]
+    link_couplings: Array
+    rivals: NDArray[np.int64]
+    rival_couplings: Array
 
 
 def wire(
@@ -146,7 +151,27 @@ def wire(
     return Wiring(
         layers, _aligned_together(rising, dtype), _aligned_together(falling, dtype), np.concatenate(corners), counting,
         padded, full, up, down, product, spare, routing, bool((layers["pool"][1:] > 1).any()),
+        *_within(architecture, dtype, entry),
     )  # fmt: skip
+
+
+def _within(
+    architecture: Architecture, dtype: DTypeLike, entry: Callable[[Array], Array] | None
+) -> tuple[NDArray[np.int64], Array, NDArray[np.int64], Array]:
+    """links, their couplings, rivals, their couplings."""
+    places, links, rivals, rivalry = architecture.places, [], [], []
+    for link in architecture.links:
+        lower, upper = places[link.lower - 1], places[link.upper - 1]
+        links.append((lower.start, upper.start, lower.stop - lower.start))
+    for layer, place, strength in zip(architecture.layers, places, architecture.lateral, strict=False):
+        if layer.biases > 1:
+            rivals.append((place.start, (place.stop - place.start) // layer.biases, layer.biases))
+            rivalry.append(-strength / (layer.biases - 1))
+    couplings = [np.array(values, dtype) for values in ([link.strength for link in architecture.links], rivalry)]
+    if entry is not None:
+        couplings = [entry(values) for values in couplings]
+    tables = [np.array(rows, np.int64).reshape(-1, 3) for rows in (links, rivals)]
+    return tables[0], couplings[0], tables[1], couplings[1]
 
 
 def _panels(matrices: Array, wide: int, step: int | None = None) -> Array:
@@ -444,6 +469,8 @@ def pair_drive(mean, half, wiring, scratch, field, half_field):
     _add_pair_drives(mean, half, wiring, scratch, up, down, half_up, half_down)
     collect(up, down, wiring, field)
     collect(half_up, half_down, wiring, half_field)
+    add_within(mean, wiring, field)
+    add_within(half, wiring, half_field)
 
 
 @kernel()
@@ -460,14 +487,32 @@ def collect(up, down, wiring, field):
 
 
 @kernel()
+def add_within(state, wiring, field):
+    """field (units,) += what links send up and down and what rivals send each other; state (units,)."""
+    for n in range(wiring.links.shape[0]):
+        lower, upper, size = wiring.links[n]
+        for unit in range(size):
+            field[upper + unit] += wiring.link_couplings[n] * state[lower + unit]
+            field[lower + unit] += wiring.link_couplings[n] * state[upper + unit]
+    for n in range(wiring.rivals.shape[0]):
+        start, places, units = wiring.rivals[n]
+        for place in range(places):
+            own, target = state[start + place * units :], field[start + place * units :]
+            total = own[:units].sum()
+            for unit in range(units):
+                target[unit] += wiring.rival_couplings[n] * (total - own[unit])
+
+
+@kernel()
 def drive(state, wiring, scratch, field):
-    """field (units,) += P(w_{n−1} ⋆ s^{n−1}) + (w_n ⋆)ᵀ Pᵀ s^{n+1} among the free layers; state (units,)."""
+    """field (units,) += P(w_{n−1} ⋆ s^{n−1}) + (w_n ⋆)ᵀ Pᵀ s^{n+1} among the free layers, links and rivals; state (units,)."""
     middle = wiring.padded + wiring.up
     up, down = scratch[wiring.padded : middle], scratch[middle : middle + wiring.down]
     up[:] = 0.0
     down[:] = 0.0
     add_drives(state, wiring, scratch, up, down)
     collect(up, down, wiring, field)
+    add_within(state, wiring, field)
 
 
 @kernel()

@@ -29,5 +29,6 @@ NAMES = (
     "training_cost",
     "certificates",
     "comparators",
+    "neighbour_rules",
     "speed",
 )

@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 CLAIMS_FILE = ROOT / "paper" / "generated" / "claims.json"
 RUNS_FILE = CLAIMS_FILE.with_name("runs.json")
 REMARKS_FILE = CLAIMS_FILE.with_name("remarks.json")
+COMPARED_FILE = CLAIMS_FILE.with_name("comparators.json")
 PDF = ROOT / "paper" / "main.pdf"
 CHECKED_PACKAGES = ("meanfield", "dynamics", "proofs_numeric")
 TIMESTAMP = 1_767_225_600  # 2026-01-01T00:00:00Z; any constant makes the PDF reproducible to the byte
@@ -52,6 +53,18 @@ def reuse_claims(path: Path) -> dict:
     return record
 
 
+def compared(*, seed: int) -> dict:
+    """Learning rules side by side, as `stochep claims compare` has them: budget in relaxations and a line a rule."""
+    from proofs_numeric.comparators import harness
+
+    budget = 1e4
+    return {
+        "budget": budget,
+        "networks": len(harness.NETWORKS),
+        "rules": harness.summary(harness.compare(seed=seed), budget=budget),
+    }
+
+
 def compile_paper() -> None:
     """Typeset paper/main.typ with the fonts that typst ships and a fixed date."""
     import typst
@@ -72,7 +85,11 @@ def main() -> None:
     else:
         record = reuse_claims(arguments.claims)
     CLAIMS_FILE.parent.mkdir(parents=True, exist_ok=True)
-    for path, document in ((CLAIMS_FILE, record), (RUNS_FILE, runs.record()), (REMARKS_FILE, remarks.record())):
+    documents = {
+        CLAIMS_FILE: record, RUNS_FILE: runs.record(), REMARKS_FILE: remarks.record(),
+        COMPARED_FILE: compared(seed=arguments.seed),
+    }  # fmt: skip
+    for path, document in documents.items():
         path.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     runs.draw(RUNS_FILE.parent)
     compile_paper()

@@ -14,11 +14,11 @@ import numpy as np
 from dynamics.crnn.config import Backpropagation, ConvTable, Stochastic, load
 from figures import (
     certificates,
-    digits_learning,
     event_stream,
     fashion_gradient,
     fashion_learning,
     fashion_rules,
+    neighbour_rules,
     net_size,
     page,
     reach_learning,
@@ -33,7 +33,12 @@ FAMILIES: dict[str, dict[str, Rule]] = {
     "reach": reach_learning.RULES,
     "rules": fashion_rules.RULES,
     "streams": event_stream.RULES,
-    "digits": digits_learning.RULES,
+    "digits": neighbour_rules.looks("digits"),
+    "options": {
+        name: rule
+        for name, rule in neighbour_rules.looks("fashion10k").items()
+        if name.endswith(neighbour_rules.STOCHEP) or name not in fashion_rules.RULES
+    },
 }
 # StochEP and BPTT of each family whose recipe the text tells
 RECIPES = {
@@ -47,6 +52,7 @@ PICTURES = {
     "fashion_learning": fashion_learning, "reach_learning": reach_learning, "fashion_rules": fashion_rules,
     "net_size": net_size, "sparsity": sparsity, "event_stream": event_stream, "training_stability": training_stability,
     "training_cost": training_cost, "certificates": certificates, "fashion_gradient": fashion_gradient,
+    "neighbour_rules": neighbour_rules,
 }  # fmt: skip
 
 

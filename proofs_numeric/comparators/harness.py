@@ -234,8 +234,8 @@ def checked(
         raise ValueError(f"no rule {unknown[0]!r}: the rules are {', '.join(NAMES)}")
 
 
-def summary(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Median, least and largest over networks, a line for each loss, temperature and rule."""
+def summary(rows: Sequence[dict[str, Any]], *, budget: float = 1e4) -> list[dict[str, Any]]:
+    """Median, least and largest over networks, a line for each loss, temperature and rule; error: after `budget` relaxations."""
     keys = ("bias", "deviation", "cosine", "cosine_one", "relaxations", "rate")
     lines = []
     for loss in LOSSES:
@@ -250,7 +250,9 @@ def summary(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
                         for key in ("loss", "temperature", "rule", "family", "local", "memory", "note")
                     }
                     line |= {"networks": len(same), "bias_error": _half(same)}
-                    lines.append(line | {key: _spread([row[key] for row in same]) for key in keys})
+                    line |= {key: _spread([row[key] for row in same]) for key in keys}
+                    spent = [float(error_after(row, max(budget, row["relaxations"]))) for row in same]
+                    lines.append(line | {"error": _spread(spent)})
     return lines
 
 
@@ -265,12 +267,12 @@ def _spread(values: Sequence[float]) -> dict[str, float]:
 
 def table(rows: Sequence[dict[str, Any]], *, budget: float = 1e4) -> str:
     """The summary as plain text, losses one under the other, notes below."""
-    lines = summary(rows)
+    lines = summary(rows, budget=budget)
     header = (
         "rule", "bias", "deviation of one", "cosine", "of one", "relaxations", f"error after {budget:g}", "a synapse reads",
         "memory",
     )  # fmt: skip
-    cells = [_cells(line, rows, budget) for line in lines]
+    cells = [_cells(line) for line in lines]
     widths = [max(len(header[k]), *(len(row[k]) for row in cells)) for k in range(len(header))]
 
     def text(row: Sequence[str]) -> str:
@@ -292,13 +294,11 @@ def table(rows: Sequence[dict[str, Any]], *, budget: float = 1e4) -> str:
     return "\n".join([*out, "", *(f"{rule}: {note}." for rule, note in notes.items())])
 
 
-def _cells(line: dict[str, Any], rows: Sequence[dict[str, Any]], budget: float) -> tuple[str, ...]:
-    same = [row for row in rows if all(row[key] == line[key] for key in ("loss", "temperature", "rule"))]
-    errors = _spread([float(error_after(row, max(budget, row["relaxations"]))) for row in same])
+def _cells(line: dict[str, Any]) -> tuple[str, ...]:
     off = f" ±{line['bias_error']:.1g}" if line["bias_error"] > 1e-9 else ""
     return (
         line["rule"], _range(line["bias"], off), _range(line["deviation"]), _range(line["cosine"], digits=4),
-        _range(line["cosine_one"], digits=3), _range(line["relaxations"]), _range(errors), line["local"], line["memory"],
+        _range(line["cosine_one"], digits=3), _range(line["relaxations"]), _range(line["error"]), line["local"], line["memory"],
     )  # fmt: skip
 
 

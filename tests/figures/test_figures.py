@@ -57,6 +57,7 @@ TINY = {
     "training_cost": {"results": Path("nowhere"), "bench": Path("nowhere/bench.json")},
     "certificates": {"results": Path("nowhere")},
     "comparators": {"networks": ((2, 1), (2, 1)), "nudgings": (0.8,), "samples": 256, "steps": 8},
+    "neighbour_rules": {"results": Path("nowhere")},
     "speed": {"record": Path("nowhere/bench.json")},
 }  # fmt: skip
 

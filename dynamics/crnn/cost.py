@@ -4,7 +4,8 @@ Main results: synapses, Work, work.
 
 A synapse is a pair of units that a weight couples, of a pooled convolution each pair that the pooled kernel reaches. A drive sends
 through each synapse between free layers once upwards and once downwards: two multiply-adds, or, of spikes, an addition for each
-spike that arrives, a *synaptic event*. A clamped image drives the first layer once.
+spike that arrives, a *synaptic event*. A clamped image drives the first layer once. Links and lateral inhibition, which learn
+nothing and cost a unit an addition or two, are not counted.
 """
 
 from __future__ import annotations

@@ -182,6 +182,7 @@ def certify(
             )
         network.require_multilinear()
         network.require_logistic()
+        network.require_undivided()
         chosen = found.data.validation.batch(slice(0, images))
         if len(chosen) < images:
             return _refuse(f"--images must be at most the {len(chosen)} validation images, got {images}")

@@ -60,6 +60,8 @@ def compared(*, seed: int) -> dict:
     budget = 1e4
     return {
         "budget": budget,
+        "gain": harness.GAIN,
+        "nudging": harness.NUDGING,
         "networks": len(harness.NETWORKS),
         "rules": harness.summary(harness.compare(seed=seed), budget=budget),
     }

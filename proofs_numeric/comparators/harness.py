@@ -27,6 +27,8 @@ from proofs_numeric.comparators import contenders
 from proofs_numeric.comparators.contenders import Case, Moments, Settings, draw_case
 
 NETWORKS = ((3, 2), (3, 2), (3, 2), (2, 2, 1), (2, 2, 1), (4, 3, 2))
+# ‖J‖₂/4 of the networks; in units of T what nudges, and the width of evolution strategies
+GAIN, NUDGING = 0.6, 0.2
 LOSSES = ("rates", "spikes", "from below")
 NEURONS, SCALAR, ELSEWHERE = "its two neurons", "a broadcast scalar too", "other layers' weights"
 SHORT, LONG = "O(1)", "O(steps)"
@@ -141,10 +143,10 @@ def compare(
     *,
     networks: Sequence[tuple[int, ...]] = NETWORKS,
     temperatures: Sequence[float] = (1.0,),
-    nudging: float = 0.2,
+    nudging: float = NUDGING,
     steps: int = 24,
     samples: int = 4096,
-    gain: float = 0.6,
+    gain: float = GAIN,
     feedback: float = 0.1,
     leak: float = 0.2,
     seed: int = 0,

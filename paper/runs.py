@@ -60,7 +60,7 @@ def record() -> dict[str, Any]:
     """What the section on recorded runs tells.
 
     By family the recorded experiments, errors in per cent. paired: by another rule of the full-size family the mean difference of
-    StochEP's error from its of the same seed, and its standard error. recipes: of each family whose recipe the text tells. sizes:
+    StochEP's error from its of the same seed, and its standard error; options_paired the same by option. recipes: of each family whose recipe the text tells. sizes:
     errors on validation images by net and rule. leaks: the same by leak, and how far B10 is from what was measured. gradient: what
     the error of the full-size gradient consists of. sparse: the net without measures and the sparsest within a
     point of it. stability: failures of the small nets. certified: by family gains, and how predictions met their measurement.
@@ -74,7 +74,8 @@ def record() -> dict[str, Any]:
             family: [_row(FAMILIES[family][name], documents) for name, documents in rows.items()]
             for family, rows in found.items()
         },
-        "paired": _paired(found["full"]),
+        "paired": _paired(found["full"], "fashion_stochastic_probabilities", FAMILIES["full"]),
+        "options_paired": _paired(found["options"], "fashion10k_stochastic_probabilities", FAMILIES["options"]),
         "recipes": {family: _recipe(*names) for family, names in RECIPES.items()},
         "sizes": _sizes(),
         "leaks": _leaks(),
@@ -85,18 +86,18 @@ def record() -> dict[str, Any]:
     }
 
 
-def _paired(found: dict[str, list[dict[str, Any]]]) -> dict[str, dict[str, float]]:
-    """By label of another rule: mean and standard error of StochEP's test error minus its, in points, over seeds of both."""
+def _paired(found: dict[str, list[dict[str, Any]]], name: str, rules: dict[str, Rule]) -> dict[str, dict[str, float]]:
+    """By label of another rule: mean and standard error of the test error of `name` minus its, in points, over seeds of both."""
     errors = {
         name: {document["seed"]: _test_error(document) for document in documents} for name, documents in found.items()
     }
-    own = errors.pop("fashion_stochastic_probabilities", {})
+    own = errors.pop(name, {})
     paired = {}
-    for name, other in errors.items():
+    for another, other in errors.items():
         gaps = np.array([own[seed] - other[seed] for seed in sorted(own.keys() & other.keys())])
         if gaps.size > 1:
             error = float(gaps.std(ddof=1) / np.sqrt(gaps.size))
-            paired[fashion_learning.RULES[name].label] = {"gap": float(gaps.mean()), "error": error}
+            paired[rules[another].label] = {"gap": float(gaps.mean()), "error": error}
     return paired
 
 

@@ -59,11 +59,12 @@ PICTURES = {
 def record() -> dict[str, Any]:
     """What the section on recorded runs tells.
 
-    By family the recorded experiments, errors in per cent. paired: by another rule of the full-size family the mean difference of
-    StochEP's error from its of the same seed, and its standard error; options_paired the same by option. recipes: of each family whose recipe the text tells. sizes:
-    errors on validation images by net and rule. leaks: the same by leak, and how far B10 is from what was measured. gradient: what
-    the error of the full-size gradient consists of. sparse: the net without measures and the sparsest within a
-    point of it. stability: failures of the small nets. certified: by family gains, and how predictions met their measurement.
+    By family the recorded experiments, errors in per cent. paired: by another rule of the full-size family the mean difference
+    of StochEP's error from its of the same seed, and its standard error; options_paired the same by option. recipes: of each
+    family whose recipe the text tells. sizes: errors on validation images by net and rule. leaks: the same by leak, and how far
+    B10 is from what was measured. gradient: what the error of the full-size gradient consists of. sparse: the net without
+    measures and the sparsest within a point of it. stability: failures of the small nets. certified: by family gains, and how
+    predictions met their measurement.
     """
     found = {
         family: {name: documents for name, documents in gathered(rules).items() if documents}

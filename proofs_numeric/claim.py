@@ -17,8 +17,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy.optimize import minimize
 from threadpoolctl import threadpool_limits
 
 from meanfield.model import Model
@@ -412,7 +412,7 @@ def _tighten(
 
     begin = np.concatenate([model.couplings[upper], model.bias]) / model.temperature
     begin = begin + 1e-3 * generator.normal(size=begin.size)
-    best = minimize(looseness, begin, method="Nelder-Mead", options={"maxfev": SEARCH_EVALUATIONS})
+    best = scipy.optimize.minimize(looseness, begin, method="Nelder-Mead", options={"maxfev": SEARCH_EVALUATIONS})
     where = instance(best.x)
     return subject.evaluate(where), where
 

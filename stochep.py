@@ -6,44 +6,58 @@ in `commands/`.
 
 from __future__ import annotations
 
+import os
 import sys
 
 from cyclopts import App, CycloptsError
 
 from commands.bias import bias
 from commands.claims import claims
+from commands.completion import completion
 from commands.data import data
+from commands.examples import shown
 from commands.figures import figures
-from commands.streams import FAILED, refuse
+from commands.streams import FAILED, console, refuse
 from commands.train import certify, train
 
 app = App(
     name="stochep",
     help="Theory and verification of stochastic equilibrium propagation.",
+    help_format="plaintext",
+    help_epilogue=shown(""),
     exit_on_error=False,
     print_error=False,
     result_action="return_value",
     suppress_keyboard_interrupt=False,
 )
-app.command(data)
-app.command(claims)
-for command in (train, certify, bias, figures):
-    app.command(command)
+for group in (claims, data, completion(app)):
+    app.command(group)
+for command in (bias, train, certify, figures):
+    app.command(command, help_epilogue=shown(command.__name__))
 
 
 def main() -> None:
     """Run one command line and exit."""
-    sys.exit(run(sys.argv[1:]))
+    try:
+        code = run(sys.argv[1:])
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # who read the results has left, as head does: what is still to be written goes nowhere, without a complaint at exit
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(nowhere, stream.fileno())
+        code = FAILED
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:
     """The exit code of one command line."""
     try:
-        return app(arguments) or 0
+        return app(arguments, console=console()) or 0
     except CycloptsError as error:
         return refuse(error)
     except KeyboardInterrupt:
-        print("stochep: interrupted; a training goes on with --resume", file=sys.stderr)
+        print("stochep: interrupted; what is finished is kept, and a training goes on with --resume", file=sys.stderr)
         return FAILED
 
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from commands.arguments import SEVERAL, Flag
 from commands.progress import bar
-from commands.streams import FAILED, print_table, refuse
+from commands.streams import FAILED, print_json, print_table, refuse
 
 if TYPE_CHECKING:
     from figures.networks import Network
@@ -17,20 +18,20 @@ if TYPE_CHECKING:
 
 def bias(
     *,
-    temperatures: Annotated[tuple[float, ...], Parameter(consume_multiple=True, negative=())] = (0.25, 0.5, 1, 2, 4, 8),
-    nudgings: Annotated[tuple[float, ...], Parameter(consume_multiple=True, negative=())] = (0.1, 0.5),
-    estimators: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative=())] = (
+    temperatures: Annotated[tuple[float, ...], SEVERAL] = (0.25, 0.5, 1, 2, 4, 8),
+    nudgings: Annotated[tuple[float, ...], SEVERAL] = (0.1, 0.5),
+    estimators: Annotated[tuple[str, ...], SEVERAL] = (
         "one-sided", "symmetric", "holomorphic", "onsager", "sampled", "leaky",
     ),
     couplings: str = "sk",
     size: int | None = None,
     samples: int = 16384,
     reference: str = "exact",
-    recommend: Annotated[bool, Parameter(negative=())] = False,
+    recommend: Flag = False,
     wanted: Annotated[float | None, Parameter(name="--error")] = None,
     dynamics: str | None = None,
     seed: int = 0,
-    json: Annotated[bool, Parameter(negative=())] = False,
+    json: Flag = False,
     out: Path | None = None,
 ) -> int:  # fmt: skip
     """Error of every estimator's coupling gradient, relative to the Gibbs gradient of the cost on spikes.
@@ -67,8 +68,6 @@ def bias(
     out
         A folder to write bias.pdf, bias.png and bias.json to.
     """
-    import msgspec
-
     from dynamics.provenance import make_writable, provenance
     from figures import bias_study, networks, page
 
@@ -98,7 +97,7 @@ def bias(
     except ValueError as error:
         return refuse(error)
     if json:
-        print(msgspec.json.encode({**provenance(), **result}).decode())
+        print_json({**provenance(), **result})
     else:
         print_table(bias_study.table(result))
     if out is None:
@@ -116,8 +115,6 @@ def _advise(
     network: Network, temperatures: tuple[float, ...], error: float, dynamics: str, seed: int, json: bool
 ) -> int:
     """`stochep bias --recommend` for a network."""
-    import msgspec
-
     from dynamics.provenance import provenance
     from figures import advice
 
@@ -127,7 +124,7 @@ def _advise(
             network, temperatures=temperatures, error=error, dynamics=dynamics, seed=seed, report=report
         )
     if json:
-        print(msgspec.json.encode({**provenance(), **result}).decode())
+        print_json({**provenance(), **result})
     else:
         print_table(advice.table(result))
     return 0

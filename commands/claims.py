@@ -7,10 +7,12 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from commands.progress import bar
-from commands.streams import FAILED, refuse
+from commands.arguments import SEVERAL, Flag, nearest
+from commands.examples import shown
+from commands.progress import bar, steps
+from commands.streams import FAILED, print_json, refuse
 
-claims = App(name="claims", help="The theorems and their machine checks.")
+claims = App(name="claims", help="The theorems and their machine checks.", help_epilogue=shown("claims"))
 
 
 def _unknown(labels: tuple[str, ...]) -> str | None:
@@ -18,11 +20,15 @@ def _unknown(labels: tuple[str, ...]) -> str | None:
     from proofs_numeric import CLAIMS
 
     missing = [label for label in labels if label not in CLAIMS]
-    return f"no claim {missing[0]!r}: the labels are {', '.join(CLAIMS)}" if missing else None
+    return (
+        f"no claim {missing[0]!r}: {nearest(missing[0], tuple(CLAIMS))}the labels are {', '.join(CLAIMS)}"
+        if missing
+        else None
+    )
 
 
-@claims.command(name="list")
-def list_claims(*labels: str, json: Annotated[bool, Parameter(negative=())] = False) -> int:
+@claims.command(name="list", help_epilogue=shown("claims list"))
+def list_claims(*labels: str, json: Flag = False) -> int:
     """State claims, all of them when none is named, with kind and hypotheses.
 
     Parameters
@@ -32,8 +38,6 @@ def list_claims(*labels: str, json: Annotated[bool, Parameter(negative=())] = Fa
     json
         One JSON document on stdout.
     """
-    import msgspec
-
     from proofs_numeric import CLAIMS
 
     if unknown := _unknown(labels):
@@ -42,19 +46,19 @@ def list_claims(*labels: str, json: Annotated[bool, Parameter(negative=())] = Fa
     chosen = [claim for label, claim in CLAIMS.items() if not labels or label in labels]
     records = [{name: getattr(claim, name) for name in fields} for claim in chosen]
     if json:
-        print(msgspec.json.encode(records).decode())
+        print_json(records)
         return 0
     for record in records:
         print("{label}: {title} ({kind}, {means})\n    {statement}\n    Holds when {hypotheses}.".format(**record))
     return 0
 
 
-@claims.command(name="check")
+@claims.command(name="check", help_epilogue=shown("claims check"))
 def check_claims(
     *labels: str,
     instances: int | None = None,
     seed: int = 0,
-    json: Annotated[bool, Parameter(negative=())] = False,
+    json: Flag = False,
 ) -> int:
     """Check claims, all of them when none is named; exit code 1 unless each holds and each falsifier is refuted.
 
@@ -69,8 +73,6 @@ def check_claims(
     json
         One JSON document on stdout in place of the table.
     """
-    import msgspec
-
     from proofs_numeric import CLAIMS, check
     from proofs_numeric.rigorous import INSTALL, installed
 
@@ -82,13 +84,14 @@ def check_claims(
         return refuse(f"seed must not be negative, got {seed}")
     chosen = [label for label in CLAIMS if not labels or label in labels]
     records = []
-    for position, label in enumerate(chosen, start=1):
-        print(f"[{position}/{len(chosen)}] {label}: {CLAIMS[label].title}", file=sys.stderr)
-        records.append(check(label, instances=instances, seed=seed).record())
+    with steps(len(chosen)) as begin:
+        for label in chosen:
+            report = begin(f"{label}: {CLAIMS[label].title}")
+            records.append(check(label, instances=instances, seed=seed, report=report).record())
     if not installed():
         print(f"stochep: {INSTALL}", file=sys.stderr)
     if json:
-        print(msgspec.json.encode(records).decode())
+        print_json(records)
     else:
         from proofs_numeric.claim import table
 
@@ -96,20 +99,20 @@ def check_claims(
     return 0 if all(one["verdict"] == "holds" and one["falsifier_refuted"] for one in records) else FAILED
 
 
-@claims.command(name="compare")
+@claims.command(name="compare", help_epilogue=shown("claims compare"))
 def compare_rules(
     *,
-    networks: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative=())] = (
+    networks: Annotated[tuple[str, ...], SEVERAL] = (
         "3-2", "3-2", "3-2", "2-2-1", "2-2-1", "4-3-2",
     ),
-    temperatures: Annotated[tuple[float, ...], Parameter(consume_multiple=True, negative=())] = (1,),
+    temperatures: Annotated[tuple[float, ...], SEVERAL] = (1,),
     rules: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative=(), show_default=False)] = (),
     nudging: float = 0.2,
     steps: int = 24,
     samples: int = 4096,
     budget: float = 1e4,
     seed: int = 0,
-    json: Annotated[bool, Parameter(negative=())] = False,
+    json: Flag = False,
 ) -> int:  # fmt: skip
     """Hold learning rules side by side on small layered networks: bias, noise, cost in relaxations, locality and memory.
 
@@ -134,8 +137,6 @@ def compare_rules(
     json
         One JSON document, a row for each temperature, network and rule, on stdout in place of the table.
     """
-    import msgspec
-
     from meanfield import ConvergenceError
     from proofs_numeric.comparators import harness
 
@@ -153,7 +154,10 @@ def compare_rules(
     except ConvergenceError as error:
         print(f"stochep: {error}", file=sys.stderr)
         return FAILED
-    print(msgspec.json.encode(rows).decode() if json else harness.table(rows, budget=budget))
+    if json:
+        print_json(rows)
+    else:
+        print(harness.table(rows, budget=budget))
     return 0
 
 

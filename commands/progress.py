@@ -1,91 +1,145 @@
-"""How far a computation is, on stderr: a bar on a terminal, plain lines elsewhere."""
+"""How far a computation is, on stderr: bars on a terminal, plain lines elsewhere.
+
+Main results: board, bar, steps, watched.
+"""
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from commands.streams import console
 
 if TYPE_CHECKING:
-    from dynamics.crnn.run import Run
-    from dynamics.crnn.train import Progress
+    from rich.progress import Progress as Bars
 
-# of a training that is not watched on a terminal
+# of a training or a claim that is not watched on a terminal
 SECONDS_BETWEEN_LINES = 10.0
+
+
+def watched() -> bool:
+    """Whether stderr is a terminal that can move its cursor; FORCE_COLOR asks for colours, not for that."""
+    return sys.stderr.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
+
+
+@contextmanager
+def board() -> Iterator[Lines | Marks]:
+    """Several computations at once, each under its title."""
+    if not watched():
+        yield Lines()
+        return
+    with _bars() as bars:
+        yield Marks(bars)
 
 
 @contextmanager
 def bar(title: str) -> Iterator[Callable[[float], None]]:
-    """Takes fractions done: a bar on a terminal, a line at the start, each quarter and the end elsewhere; on stderr."""
-    from time import monotonic
+    """One computation; takes fractions done."""
+    with board() as shown:
+        shown.start(title)
+        yield lambda fraction: shown.move(title, fraction)
+        shown.end(title)
 
-    from rich.console import Console
-    from rich.progress import Progress, TimeElapsedColumn
 
-    console, start = Console(stderr=True), monotonic()
-    if console.is_terminal:
-        with Progress(*Progress.get_default_columns(), TimeElapsedColumn(), console=console) as progress:
-            task = progress.add_task(title, total=1.0)
-            yield lambda fraction: progress.update(task, completed=fraction)
-        return
-    print(f"{title}: computing, compiling first where needed", file=sys.stderr, flush=True)
-    quarter = 1
+class Lines:
+    """A line at the start, at each quarter and at the end; a figures.press.Board, as are Marks."""
 
-    def line(fraction: float) -> None:
-        nonlocal quarter
-        while quarter < 4 and 4 * fraction >= quarter:
-            print(f"{title}: {25 * quarter} % after {monotonic() - start:.0f} s", file=sys.stderr, flush=True)
-            quarter += 1
+    def __init__(self) -> None:
+        self._starts: dict[str, float] = {}
+        self._quarters: dict[str, int] = {}
 
-    yield line
-    print(f"{title}: done after {monotonic() - start:.0f} s", file=sys.stderr, flush=True)
+    def start(self, title: str) -> None:
+        self._starts[title], self._quarters[title] = monotonic(), 1
+        self.say(f"{title}: computing")
+
+    def move(self, title: str, fraction: float) -> None:
+        while self._quarters[title] < 4 and 4 * fraction >= self._quarters[title]:
+            self.say(f"{title}: {25 * self._quarters[title]} % after {monotonic() - self._starts[title]:.0f} s")
+            self._quarters[title] += 1
+
+    def end(self, title: str) -> None:
+        self.say(f"{title}: done after {monotonic() - self._starts[title]:.0f} s")
+
+    def say(self, sentence: str) -> None:
+        print(sentence, file=sys.stderr, flush=True)
+
+    def put(self, result: str) -> None:
+        print(result, flush=True)
+
+
+class Marks:
+    """A bar each, and sentences above them."""
+
+    def __init__(self, bars: Bars) -> None:
+        self._bars = bars
+        self._tasks: dict[str, Any] = {}
+
+    def start(self, title: str) -> None:
+        self._tasks[title] = self._bars.add_task(title, total=1.0)
+
+    def move(self, title: str, fraction: float) -> None:
+        self._bars.update(self._tasks[title], completed=fraction)
+
+    def end(self, title: str) -> None:
+        self.move(title, 1.0)
+
+    def say(self, sentence: str) -> None:
+        self._bars.console.print(sentence, markup=False, highlight=False, soft_wrap=True)
+
+    def put(self, result: str) -> None:
+        # on the same terminal only the bars' own console knows where the bars are
+        if sys.stdout.isatty():
+            self.say(result)
+        else:
+            print(result, flush=True)
 
 
 @contextmanager
-def progress(one: Run) -> Iterator[Callable[[Progress], None]]:
-    """A bar on a terminal, a line an epoch and every ten seconds elsewhere, on stderr; the first update compiles the kernels."""
-    from time import monotonic
+def steps(total: int) -> Iterator[Callable[[str], Callable[[float], None]]]:
+    """One thing after another: takes what comes next, and gives what takes the fraction of it that is done."""
+    done = 0
 
-    from rich.console import Console
-    from rich.progress import BarColumn, TextColumn
-    from rich.progress import Progress as Bar
+    def numbered(text: str) -> str:
+        nonlocal done
+        done += 1
+        return f"[{done}/{total}] {text}"
 
-    epochs, title = one.experiment.training.epochs, f"{one.experiment.name} seed {one.seed}"
-
-    def describe(now: Progress) -> str:
-        validated = "" if now.validation_error is None else f", validation error {100 * now.validation_error:.1f} %"
-        rates = " ".join(f"{rate:.2f}" for rate in now.rates)
-        return f"cost {now.cost:.4f}, error {100 * now.error:.1f} %{validated}, rates {rates}, {now.images_per_second:.0f} images/s"
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        print(f"{title}: {epochs - one.state.epoch} epochs to do, compiling first where needed", file=sys.stderr)
-        last = monotonic()
-
-        def line(now: Progress) -> None:
-            nonlocal last
-            if now.share and monotonic() - last < SECONDS_BETWEEN_LINES:
-                return
-            last = monotonic()
-            done = f"{now.epoch}/{epochs}" if not now.share else f"{now.epoch + now.share:.2f}/{epochs}"
-            left = f", {now.seconds_left:.0f} s left" if now.seconds_left else ""
-            print(f"{title} epoch {done}: {describe(now)}{left}", file=sys.stderr, flush=True)
-            if now.warning and not now.share:
-                print(f"{title} epoch {done}: {now.warning}", file=sys.stderr, flush=True)
-
-        yield line
+    if not watched():
+        yield lambda text: _lines(numbered(text))
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[left]}"))
-    with Bar(*columns, console=console, transient=True) as bar:
-        task = bar.add_task(f"{title}, compiling", total=epochs, completed=one.state.epoch, left="")
+    with _bars() as bars:
+        task = bars.add_task("", total=total)
 
-        def move(now: Progress) -> None:
-            bar.update(
-                task,
-                completed=now.epoch + now.share,
-                description=f"{title}, {describe(now)}",
-                left=f"{now.seconds_left:.0f} s left",
-            )
-            if now.warning and not now.share:
-                bar.console.print(f"{title} epoch {now.epoch}/{epochs}: {now.warning}")
+        def begin(text: str) -> Callable[[float], None]:
+            bars.update(task, description=numbered(text), completed=done - 1)
+            return lambda fraction: bars.update(task, completed=done - 1 + fraction)
+
+        yield begin
+
+
+def _lines(title: str) -> Callable[[float], None]:
+    """A line now, and then one every ten seconds."""
+    start = last = monotonic()
+    print(title, file=sys.stderr, flush=True)
+
+    def move(fraction: float) -> None:
+        nonlocal last
+        if monotonic() - last >= SECONDS_BETWEEN_LINES:
+            last = monotonic()
+            print(f"{title}: {100 * fraction:.0f} % after {last - start:.0f} s", file=sys.stderr, flush=True)
+
+    return move
+
+
+def _bars() -> Bars:
+    from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bars
+
+    # a title is what it is: brackets in it are no markup
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    # stdout is not taken along: results belong into the file or the pipe that it is
+    return Bars(*columns, console=console(stderr=True), redirect_stdout=False)

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from commands.progress import bar, progress
-from commands.streams import FAILED, refuse
+from commands.arguments import Flag
+from commands.progress import SECONDS_BETWEEN_LINES, bar, watched
+from commands.streams import FAILED, console, print_json, refuse
 
 if TYPE_CHECKING:
     from dynamics.crnn.run import Run
+    from dynamics.crnn.train import Progress
 
 
 def train(
@@ -24,9 +29,9 @@ def train(
         tuple[int, ...], Parameter(name="--seed", consume_multiple=True, negative=(), show_default=False)
     ] = (),
     out: Path = Path("runs"),
-    resume: Annotated[bool, Parameter(negative=())] = False,
+    resume: Flag = False,
     data_dir: Path | None = None,
-    json: Annotated[bool, Parameter(negative=())] = False,
+    json: Flag = False,
 ) -> int:
     """Train every seed of each experiment and write OUT/NAME/SEED/result.json and weights.npz.
 
@@ -48,8 +53,6 @@ def train(
         One JSON document on stdout instead of a line a seed.
     """
     import signal
-
-    import msgspec
 
     from dynamics.crnn.config import load_all
     from dynamics.crnn.run import prepare
@@ -85,7 +88,7 @@ def train(
         if not json:
             print(_summary(one, documents[-1]), flush=True)
     if json:
-        print(msgspec.json.encode({"runs": documents}).decode())
+        print_json({"runs": documents})
     return 0
 
 
@@ -96,12 +99,10 @@ def certify(
     replicas: int = 32,
     seed: int = 0,
     data_dir: Path | None = None,
-    json: Annotated[bool, Parameter(negative=())] = False,
+    json: Flag = False,
     out: Path | None = None,
 ) -> int:
     """Say which claims' hypotheses a trained network meets, and what they predict against what a simulation measures.
-
-    For instance stochep certify results/digits_stochastic/0
 
     Parameters
     ----------
@@ -120,7 +121,6 @@ def certify(
     out
         A folder to write certificate.json to.
     """
-    import msgspec
     import numpy as np
 
     from dynamics.crnn.certificate import certify as certify_network
@@ -149,8 +149,7 @@ def certify(
         return refuse(error)
     try:
         with bar(f"certificate of {found.experiment.name} seed {found.seed}") as report:
-            certificate = certify_network(network, np.asarray(chosen), seed=seed, replicas=replicas)
-            report(1.0)
+            certificate = certify_network(network, np.asarray(chosen), seed=seed, replicas=replicas, report=report)
     except ConvergenceError as error:
         print(f"stochep: {error}", file=sys.stderr)
         return FAILED
@@ -160,7 +159,10 @@ def certify(
     }  # fmt: skip
     if out is not None:
         write_json(out / "certificate.json", document)
-    print(msgspec.json.encode(document).decode() if json else table(certificate))
+    if json:
+        print_json(document)
+    else:
+        print(table(certificate))
     return 0
 
 
@@ -172,3 +174,48 @@ def _summary(one: Run, document: dict[str, Any]) -> str:
         for name, metric in document["metrics"].items()
     )
     return f"{one.experiment.name} seed {one.seed}: {', '.join(metrics)}; {one.folder / 'result.json'}"
+
+
+@contextmanager
+def progress(one: Run) -> Iterator[Callable[[Progress], None]]:
+    """A bar on a terminal, a line an epoch and every ten seconds elsewhere, on stderr; with what a training says of itself."""
+    epochs, title = one.experiment.training.epochs, f"{one.experiment.name} seed {one.seed}"
+
+    def describe(now: Progress) -> str:
+        validated = "" if now.validation_error is None else f", validation error {100 * now.validation_error:.1f} %"
+        rates = " ".join(f"{rate:.2f}" for rate in now.rates)
+        return f"cost {now.cost:.4f}, error {100 * now.error:.1f} %{validated}, rates {rates}, {now.images_per_second:.0f} images/s"
+
+    if not watched():
+        print(f"{title}: {epochs - one.state.epoch} epochs to do", file=sys.stderr)
+        last = monotonic()
+
+        def line(now: Progress) -> None:
+            nonlocal last
+            if now.share and monotonic() - last < SECONDS_BETWEEN_LINES:
+                return
+            last = monotonic()
+            done = f"{now.epoch}/{epochs}" if not now.share else f"{now.epoch + now.share:.2f}/{epochs}"
+            left = f", {now.seconds_left:.0f} s left" if now.seconds_left else ""
+            print(f"{title} epoch {done}: {describe(now)}{left}", file=sys.stderr, flush=True)
+            if now.warning and not now.share:
+                print(f"{title} epoch {done}: {now.warning}", file=sys.stderr, flush=True)
+
+        yield line
+        return
+    from rich.progress import BarColumn, TextColumn
+    from rich.progress import Progress as Bars
+
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.fields[left]}"))
+    with Bars(*columns, console=console(stderr=True), transient=True) as bars:
+        task = bars.add_task(f"{title}, first update", total=epochs, completed=one.state.epoch, left="")
+
+        def move(now: Progress) -> None:
+            bars.update(
+                task,
+                completed=now.epoch + now.share,
+                description=f"{title}, {describe(now)}",
+                left=f"{now.seconds_left:.0f} s left",
+            )
+            if now.warning and not now.share:
+                bars.console.print(f"{title} epoch {now.epoch}/{epochs}: {now.warning}", markup=False)

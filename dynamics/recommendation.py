@@ -311,7 +311,9 @@ def _largest_nudging(bias: Callable[[float], float], wanted: float, plan: _Plan)
         return plan.largest
     if below == nudging:
         return below
-    return float(scipy.optimize.root_scalar(lambda value: bias(value) - wanted, bracket=(below, nudging), rtol=1e-3).root)
+    return float(
+        scipy.optimize.root_scalar(lambda value: bias(value) - wanted, bracket=(below, nudging), rtol=1e-3).root
+    )
 
 
 def _replica_noise(plan: _Plan, kind: _Kind, nudging: float) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +52,11 @@ def figures(
     from figures import press
 
     chosen, records = [name for name in NAMES if not names or name in names], []
-    with board() as shown:
-        for one in press.draw(chosen, out, workers=workers or _cores(), anew=anew, board=shown):
+    with (
+        board() as shown,
+        closing(press.draw(chosen, out, workers=workers or _cores(), anew=anew, board=shown)) as drawn,
+    ):
+        for one in drawn:
             if one.status == "unchanged":
                 shown.say(f"{one.name}: unchanged")
             if not json:

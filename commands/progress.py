@@ -119,6 +119,7 @@ def steps(total: int) -> Iterator[Callable[[str], Callable[[float], None]]]:
             return lambda fraction: bars.update(task, completed=done - 1 + fraction)
 
         yield begin
+        bars.update(task, completed=total)
 
 
 def _lines(title: str) -> Callable[[float], None]:

@@ -98,10 +98,10 @@ def test_a_wrong_name_is_answered_with_the_one_that_was_meant(capsys, arguments,
 
 
 def test_help_opens_without_the_packages_behind_it():
-    code = "import sys, stochep; codes = [stochep.run([*path, '--help']) for path in {}]; print(codes, file=sys.stderr); print(*sys.modules, file=sys.stderr)"
-    done = python("-c", code.format(COMMANDS))
+    run = f"import sys, stochep; print({{stochep.run([*path, '--help']) for path in {COMMANDS}}}, file=sys.stderr)"
+    done = python("-c", f"{run}; print(*sys.modules, file=sys.stderr)")
     codes, modules = done.stderr.splitlines()
-    assert set(json.loads(codes)) == {0}
+    assert codes == "{0}"
     found = set(modules.split())
     assert not found & {
         *HEAVY,
@@ -187,8 +187,8 @@ with board() as shown:
     shown.put("put [c]")
     shown.end("two")
 with steps(2) as begin:
-    begin("first [d]")(0.5)
-    begin("second")(1.0)
+    begin("first")(0.5)
+    begin("second [d]")(1.0)
 with bar("three") as report:
     report(0.3)
 """
@@ -211,7 +211,7 @@ def test_progress_is_bars_on_a_terminal_and_lines_on_one_that_cannot_move_its_cu
         pass
     assert done.wait() == 0
     text = seen.decode()
-    for word in ("one [a]", "two", "said [b]", "put [c]", "first [d]", "second", "three"):
+    for word in ("one [a]", "two", "said [b]", "put [c]", "second [d]", "three"):
         assert word in text
     assert ("\x1b[" in text) == (variables["TERM"] != "dumb")
     # colours are 30 to 37 and 90 to 97, alone or after a 38;…
@@ -223,7 +223,7 @@ def test_progress_elsewhere_is_lines():
     assert done.stdout == "put [c]\n"
     assert done.stderr.splitlines() == [
         "one [a]: computing", "two: computing", "one [a]: 25 % after 0 s", "one [a]: 50 % after 0 s", "said [b]",
-        "two: done after 0 s", "[1/2] first [d]", "[2/2] second", "three: computing", "three: 25 % after 0 s",
+        "two: done after 0 s", "[1/2] first", "[2/2] second [d]", "three: computing", "three: 25 % after 0 s",
         "three: done after 0 s",
     ]  # fmt: skip
 
@@ -257,7 +257,7 @@ def test_bash_completes_commands_and_options(tmp_path):
     for words, expected in ((["stochep", "cl"], "claims"), (["stochep", "train", "--se"], "--seed")):
         typed = " ".join(words)
         asked = f"source {tmp_path / 'script'}; COMP_WORDS=({typed}); COMP_CWORD={len(words) - 1}; _stochep; echo ${{COMPREPLY[@]}}"
-        done = subprocess.run(["bash", "--norc", "-euc", asked], capture_output=True, text=True)
+        done = subprocess.run(["bash", "--norc", "-c", asked], capture_output=True, text=True)
         assert (done.returncode, done.stderr) == (0, "")
         assert expected in done.stdout.split()
 

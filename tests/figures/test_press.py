@@ -1,4 +1,4 @@
-"""Figures drawn side by side are those drawn in turn, byte for byte, and nothing that interrupts them leaves a process or half a file."""
+"""Figures drawn side by side are those drawn in turn, byte for byte, and an interruption leaves no process and no half file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from figures import NAMES, certificates, page, press
 
 ROOT = Path(__file__).resolve().parents[2]
 # seconds of work together
-QUICK = ["free_energy_descent", "mean_field_error", "certificates"]
+QUICK = ["free_energy_descent", "fashion_rules", "certificates"]
 
 
 def draw(folder: Path, *more: str) -> int:

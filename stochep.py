@@ -20,8 +20,16 @@ from commands.figures import figures
 from commands.streams import FAILED, console, refuse
 from commands.train import certify, train
 
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("stochep")
+
+
 app = App(
     name="stochep",
+    version=_version,
     help="Theory and verification of stochastic equilibrium propagation.",
     help_format="plaintext",
     help_epilogue=shown(""),

@@ -13,7 +13,7 @@ import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -52,7 +52,7 @@ class Drawn(NamedTuple):
     problem: str | None = None
 
 
-def draw(names: Sequence[str], folder: Path, *, workers: int, anew: bool, board: Board) -> Iterator[Drawn]:
+def draw(names: Sequence[str], folder: Path, *, workers: int, anew: bool, board: Board) -> Generator[Drawn, None, None]:
     """Draw the figures that are not current (all of them if anew), at most `workers` at once; in the order of names.
 
     With one worker, or one figure, in this process. A figure that fails is said on the board, and the others go on.

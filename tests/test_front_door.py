@@ -8,6 +8,7 @@ import pty
 import shlex
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -138,6 +139,10 @@ def test_help_in_a_pipe_is_plain(variables):
     done = shell("claims", "check", "--help", **variables)
     assert (done.returncode, done.stderr) == (0, "")
     assert not {"\x1b", "\r"} & set(done.stdout)
+
+
+def test_the_version_is_that_of_the_package():
+    assert shell("--version").stdout == f"{version('stochep')}\n"
 
 
 def test_colours_come_where_they_are_forced():

@@ -4,17 +4,21 @@ Main results: kernel, KERNELS.
 
 Strict floating point everywhere (no fastmath: it would make isnan lie), NumPy's division rules, compiled at first use
 and cached on disk. numba's own cache does not notice an edited callee in another file, so the folder is named after
-a hash of every kernel's source, of what these import, and of the numba version: new sources, new folder.
+a hash of every kernel's source, of what these import, and of the numba version: new sources, new folder. Several processes
+may compile at once, and whatever is wrong with the folder costs a compilation and no more. The first one is announced.
 """
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import os
+import re
 import shutil
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +27,16 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import numba
 from numba.core import config
+from numba.core.caching import FunctionCache, NullCache
+
+try:
+    import fcntl
+except ImportError:  # Windows, where numba's own care has to do
+    fcntl = None
 
 KEPT_FOLDERS = 3
+# "from a.b import (c, d)" and "import a.b", to the end of the line or of the parentheses
+_IMPORTS = re.compile(r"^[ \t]*(?:from[ \t]+([\w.]+)[ \t]+)?import[ \t]+(\([^)]*\)|[^\n]*)", re.MULTILINE)
 
 # origin (module:name in meanfield) -> compiled scalar kernel; one test compares each with its SymPy expression
 KERNELS: dict[str, Callable[..., float]] = {}
@@ -50,38 +62,87 @@ def _sources(folder: Path) -> list[Path]:
     found = {name for name, path in names.items() if "@kernel" in path.read_text(encoding="utf-8")}
     waiting = list(found)
     while waiting:
-        for node in ast.walk(ast.parse(names[waiting.pop()].read_bytes())):
-            imported: list[str] = []
-            if isinstance(node, ast.Import):
-                imported = [one.name for one in node.names]
-            elif isinstance(node, ast.ImportFrom):
-                imported = [str(node.module), *(f"{node.module}.{one.name}" for one in node.names)]
-            new = {name for name in imported if name in names} - found
-            found |= new
-            waiting += new
+        new = _imported(names[waiting.pop()].read_text(encoding="utf-8")) & names.keys() - found
+        found |= new
+        waiting += new
     return [names[name] for name in sorted(found)]
 
 
-def _prepare_cache() -> bool:
-    """Point numba at a folder for exactly these sources, drop the oldest; False (one notice) when it cannot be written."""
-    root = _cache_root() / "stochep"
-    folder = root / _source_hash(Path(__file__).parent)
+def _imported(text: str) -> set[str]:
+    """The dotted names that a source imports, modules and what is taken from them; a parse would take ten times as long."""
+    found: set[str] = set()
+    for module, rest in _IMPORTS.findall(text):
+        taken = re.findall(r"[\w.]+", re.sub(r"#.*", "", rest))
+        found |= {module, *(f"{module}.{name}" for name in taken)} if module else set(taken)
+    return found
+
+
+def _prepare_cache() -> str | None:
+    """Point numba at a folder for exactly these sources, and drop the oldest others; why not, when it cannot be written."""
     try:
+        root = _cache_root() / "stochep" / "kernels"
+        folder = root / _source_hash(Path(__file__).parent)
         folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".writable-{os.getpid()}"
-        probe.touch()
-        probe.unlink()
+        tempfile.TemporaryFile(dir=folder).close()
         os.utime(folder)
+    # RuntimeError: a user without a home
+    except (OSError, RuntimeError) as error:
+        return str(error)
+    config.CACHE_DIR = str(folder)
+    # another process may be dropping the same
+    with suppress(OSError):
         for stale in sorted(root.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)[KEPT_FOLDERS:]:
             shutil.rmtree(stale, ignore_errors=True)
-    except OSError as error:
-        print(f"compiled kernels are not cached: {error}; set NUMBA_CACHE_DIR to a writable folder", file=sys.stderr)
-        return False
-    config.CACHE_DIR = str(folder)
-    return True
+    return None
 
 
-_CACHE = _prepare_cache()
+_UNCACHED = _prepare_cache()
+
+
+@cache
+def _announce() -> None:
+    """Say once that kernels are being compiled, which may take minutes, and where they go."""
+    kept = f"kept in {config.CACHE_DIR}"
+    if _UNCACHED is not None:
+        kept = f"which are not cached: {_UNCACHED}; set NUMBA_CACHE_DIR to a writable folder"
+    print(f"compiling kernels, {kept}", file=sys.stderr, flush=True)
+
+
+class _Cached(FunctionCache):
+    """numba's cache of one kernel, for several processes at once: a damaged file or a full disk costs a compilation and no more."""
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        try:
+            found = super().load_overload(sig, target_context)
+        # a damaged pickle may raise anything
+        except Exception:
+            found = None
+            with suppress(OSError), _alone(Path(self.cache_path)):
+                self.flush()
+        if found is None:
+            _announce()
+        return found
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        # numba numbers the files of a kernel's signatures: two processes that save at once would take the same number
+        with suppress(OSError), _alone(Path(self.cache_path)):
+            super().save_overload(sig, data)
+
+
+class _Uncached(NullCache):
+    def load_overload(self, sig: Any, target_context: Any) -> None:
+        _announce()
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One process at a time in this folder; closing the file gives the lock back, as does a death."""
+    with (folder / ".lock").open("a") as file:
+        # some network file systems have no locks
+        with suppress(OSError):
+            if fcntl is not None:
+                fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def kernel(
@@ -94,7 +155,10 @@ def kernel(
     """
 
     def compile_(function: Callable[..., Any]) -> Any:
-        compiled = numba.njit(function, cache=_CACHE, error_model="numpy", parallel=parallel, forceinline=inline)
+        compiled = numba.njit(function, error_model="numpy", parallel=parallel, forceinline=inline)
+        # with NUMBA_DISABLE_JIT the function itself
+        if compiled is not function:
+            compiled._cache = _Cached(function) if _UNCACHED is None else _Uncached()
         if origin is not None:
             KERNELS[origin] = compiled
         return compiled

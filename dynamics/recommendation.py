@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.optimize import root_scalar
+import scipy
 
 from dynamics.estimators import Estimate, estimate_gradient, phase_sweeps
 from dynamics.phases import COUNTER_LIMIT, bind
@@ -311,7 +311,9 @@ def _largest_nudging(bias: Callable[[float], float], wanted: float, plan: _Plan)
         return plan.largest
     if below == nudging:
         return below
-    return float(root_scalar(lambda value: bias(value) - wanted, bracket=(below, nudging), rtol=1e-3).root)
+    return float(
+        scipy.optimize.root_scalar(lambda value: bias(value) - wanted, bracket=(below, nudging), rtol=1e-3).root
+    )
 
 
 def _replica_noise(plan: _Plan, kind: _Kind, nudging: float) -> float:

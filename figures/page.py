@@ -138,7 +138,9 @@ def publish(
     contents = [rendered(figure, path.suffix[1:]) for path in pictures]
     for path, content in zip(pictures, contents, strict=True):
         write_atomically(path, content)
-    write_json(document, {**provenance(), "figure": name, "inputs": inputs, "data": data})
+    # not with how many threads: no number depends on it, and neither may the file
+    made_with = {key: value for key, value in provenance().items() if key != "threads"}
+    write_json(document, {**made_with, "figure": name, "inputs": inputs, "data": data})
     return written
 
 

@@ -17,8 +17,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy.optimize import minimize
 from threadpoolctl import threadpool_limits
 
 from meanfield.model import Model
@@ -313,20 +313,28 @@ class Report:
         }
 
 
-def check(label: str, *, instances: int | None = None, seed: int = 0, search: bool = True) -> Report:
+def check(
+    label: str,
+    *,
+    instances: int | None = None,
+    seed: int = 0,
+    search: bool = True,
+    report: Callable[[float], None] = lambda _: None,
+) -> Report:
     """Judge one claim on `instances` seeded draws of its domain, on the tightest instance found, and on its falsifiers.
 
     verdict: 'violated' if any instance is, else 'undecided' if any is, else 'holds'; `worst` is the first violating
-    instance, else the tightest. Raises ValueError for an unknown label or fewer than 1 instance.
+    instance, else the tightest. report: told the share of the instances that are done. Raises ValueError for an unknown label
+    or fewer than 1 instance.
     """
     if label not in CLAIMS:
         raise ValueError(f"no claim {label!r}: the labels are {', '.join(CLAIMS)}")
     # small linear algebra: one BLAS thread is faster than two, and always the same
     with threadpool_limits(limits=1):
-        return _check(CLAIMS[label], instances, seed, search)
+        return _check(CLAIMS[label], instances, seed, search, report)
 
 
-def _check(subject: Claim, instances: int | None, seed: int, search: bool) -> Report:
+def _check(subject: Claim, instances: int | None, seed: int, search: bool, report: Callable[[float], None]) -> Report:
     count = subject.instances if instances is None else instances
     if isinstance(count, bool) or not isinstance(count, int) or count < 1:
         raise ValueError(f"instances must be a whole number of at least 1, got {count!r}")
@@ -336,7 +344,8 @@ def _check(subject: Claim, instances: int | None, seed: int, search: bool) -> Re
     violating: dict[str, Any] | None = None
     trivial = 0
     gains: list[float] = []
-    for _ in range(count):
+    for done in range(count):
+        report(done / count)
         scalars = {name: interval.draw(generator) for name, interval in subject.domain.items()}
         evidence = subject.evaluate(scalars)
         verdicts.append(evidence.verdict)
@@ -412,7 +421,7 @@ def _tighten(
 
     begin = np.concatenate([model.couplings[upper], model.bias]) / model.temperature
     begin = begin + 1e-3 * generator.normal(size=begin.size)
-    best = minimize(looseness, begin, method="Nelder-Mead", options={"maxfev": SEARCH_EVALUATIONS})
+    best = scipy.optimize.minimize(looseness, begin, method="Nelder-Mead", options={"maxfev": SEARCH_EVALUATIONS})
     where = instance(best.x)
     return subject.evaluate(where), where
 

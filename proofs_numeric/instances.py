@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import root_scalar
+import scipy
 
 from meanfield.model import FloatArray, Model, QuadraticCost
 
@@ -142,4 +142,7 @@ def scaled_to(pattern: FloatArray, norm: str, gain: float) -> FloatArray:
     upper = 1.0
     while measure(upper * pattern) < gain:
         upper *= 2
-    return pattern * root_scalar(lambda factor: measure(factor * pattern) - gain, bracket=(0.0, upper), xtol=1e-14).root
+    found = scipy.optimize.root_scalar(
+        lambda factor: measure(factor * pattern) - gain, bracket=(0.0, upper), xtol=1e-14
+    )
+    return pattern * found.root

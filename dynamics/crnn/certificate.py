@@ -9,7 +9,9 @@ Layers may have temperatures and leaks of their own (lem:leaky-temps); the ball 
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
@@ -158,11 +160,19 @@ class LinearNoise:
 
 
 def certify(
-    network: Network, images: FloatArray, *, seed: int = 0, replicas: int = 32, probes: int = 32, steps: int = 200
+    network: Network,
+    images: FloatArray,
+    *,
+    seed: int = 0,
+    replicas: int = 32,
+    probes: int = 32,
+    steps: int = 200,
+    report: Callable[[float], None] = lambda _: None,
 ) -> Certificate:
     """The certificate of a network on a batch of images (B, inputs), with one relaxation's errors measured on them.
 
     replicas and steps: leaky paths an image, from the fixed point, the first half of their steps not counted but for the ball.
+    report: told now and then what share is done.
     Raises ValueError for max pooling, ConvergenceError where an image has no fixed point within reach. Paper: thm:F1.
     """
     for name, value, least in (("replicas", replicas, 2), ("probes", probes, 2), ("steps", steps, 1)):
@@ -174,12 +184,14 @@ def certify(
     absolute_gain = spectral_radius(drives.scaled("absolute", drives.root), size)
     gain, largest = drives.norm(drives.root)
     noises = [LinearNoise(drives, mean) for mean in means]
-    local = tuple(noise.radius() for noise in noises)
-    local_gain = tuple(drives.norm(np.sqrt(activity_variance(mean) / drives.temperatures))[0] for mean in means)
+    # three looks at every image, then as long again for the paths
+    looked = _ticker(report, 6 * len(means))
+    local = tuple(noise.radius() for noise in looked(noises))
+    local_gain = tuple(drives.norm(np.sqrt(activity_variance(mean) / drives.temperatures))[0] for mean in looked(means))
     leak = None if np.ptp(drives.leaks) else float(drives.leaks[0])
     places = [Surroundings(drives, *pair) for pair in zip(drives.network.constants(images), means, strict=True)]
     mixed = bool(np.ptp(drives.temperatures))
-    found = [None if mixed else best_ball(place, leak=leak, steps=steps) for place in places]
+    found = [None if mixed else best_ball(place, leak=leak, steps=steps) for place in looked(places)]
     watch = Watch(found, means, replicas)
     trace, trace_error = _linear_noise(noises, local, probes, seed)
     leaky = _paths([drives.network], images, means, seed, replicas, steps, watch)
@@ -196,6 +208,18 @@ def certify(
         size, float(residuals.max()), gain, absolute_gain, float((row / (4.0 * drives.temperatures)).max()), largest, local,
         local_gain, _balls(found, watch, leak, steps), tuple(predictions),
     )  # fmt: skip
+
+
+def _ticker(report: Callable[[float], None], total: int) -> Callable[[Iterable[Any]], Iterator[Any]]:
+    """Passes things on, and reports what share of `total` has gone by."""
+    passed = itertools.count(1)
+
+    def through(things: Iterable[Any]) -> Iterator[Any]:
+        for one in things:
+            yield one
+            report(next(passed) / total)
+
+    return through
 
 
 def _said(bound: float | None, most: float) -> dict[str, Any]:

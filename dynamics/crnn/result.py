@@ -13,8 +13,8 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.stats import binomtest
 
 from dynamics.crnn.config import Experiment, fingerprint
 from dynamics.crnn.network import STREAM_INFERENCE, Network, Spiking
@@ -107,7 +107,7 @@ def recorded(folder: Path, data_dir: Path | None = None) -> tuple[Run, Network]:
 
 def accuracy(right: NDArray[np.bool_]) -> dict[str, float]:
     """The fraction of right answers with its Wilson interval at 95 %: {value, n, low, high}."""
-    interval = binomtest(int(right.sum()), right.size).proportion_ci(CONFIDENCE, method="wilson")
+    interval = scipy.stats.binomtest(int(right.sum()), right.size).proportion_ci(CONFIDENCE, method="wilson")
     return {"value": float(right.mean()), "n": right.size, "low": float(interval.low), "high": float(interval.high)}
 
 

@@ -1,6 +1,6 @@
 """The data sets that can be trained on, each split the same way: images in [0, 1], labels, and which is which.
 
-Main results: load, describe, Images, Data, Augmentation, Motion, NAMES, STREAMS, Missing.
+Main results: load, summary, one_line, describe, Images, Data, Augmentation, Motion, NAMES, STREAMS, Missing.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,20 @@ from dynamics.datasets.augmentation import Augmentation, augmented
 from dynamics.datasets.files import Missing
 from dynamics.datasets.saccades import Motion
 
-__all__ = ["NAMES", "STREAMS", "Augmentation", "Data", "Images", "Missing", "Motion", "augmented", "describe", "load"]
+__all__ = [
+    "NAMES",
+    "STREAMS",
+    "Augmentation",
+    "Data",
+    "Images",
+    "Missing",
+    "Motion",
+    "augmented",
+    "describe",
+    "load",
+    "one_line",
+    "summary",
+]
 
 # held out of the files' training images, unless asked otherwise
 VALIDATION_IMAGES = 5_000
@@ -183,13 +196,32 @@ def _digits(split_seed: int, train_images: int | None, validation_images: int | 
     return Data(images[0], images[1], images[2], digits.SHAPE, digits.CLASSES, len(labels))
 
 
-def describe(name: str, data_dir: Path | None = None) -> str:
-    """One line: what the data set is, how it splits, or how to get it. Raises ValueError when it is damaged."""
+def summary(name: str, data_dir: Path | None = None) -> dict[str, Any]:
+    """What the data set is, whether it is here, then its size and split, else how to get it. ValueError when it is damaged."""
+    title = "handwritten, in scikit-learn" if name == "digits" else SOURCES[name].title
     try:
         data = load(name, split_seed=0, data_dir=data_dir)
     except Missing:
         source = SOURCES[name]
-        return f"{name}: {source.title}, {source.classes} classes; not here: {source.remedy}"
-    sizes = " / ".join(f"{len(part.labels):,}" for part in (data.train, data.validation, data.test))
-    what = "handwritten, in scikit-learn" if name == "digits" else SOURCES[name].title
-    return f"{name}: {data.total:,} images of {data.inputs:,} pixels, {data.classes} classes, split {sizes}, {what}"
+        return {"name": name, "title": title, "classes": source.classes, "here": False, "remedy": source.remedy}
+    split = {part: len(getattr(data, part).labels) for part in ("train", "validation", "test")}
+    return {
+        "name": name, "title": title, "classes": data.classes, "here": True, "images": data.total, "pixels": data.inputs,
+        "split": split,
+    }  # fmt: skip
+
+
+def describe(name: str, data_dir: Path | None = None) -> str:
+    """One line: what the data set is, how it splits, or how to get it. Raises ValueError when it is damaged."""
+    return one_line(summary(name, data_dir))
+
+
+def one_line(told: dict[str, Any]) -> str:
+    """What a summary says."""
+    if not told["here"]:
+        return "{name}: {title}, {classes} classes; not here: {remedy}".format(**told)
+    sizes = " / ".join(f"{size:,}" for size in told["split"].values())
+    return (
+        f"{told['name']}: {told['images']:,} images of {told['pixels']:,} pixels, {told['classes']} classes, split {sizes}, "
+        f"{told['title']}"
+    )

@@ -6,8 +6,6 @@ import hashlib
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
 
 LEVELS = 16
 SHAPE = (1, 8, 8)
@@ -19,6 +17,9 @@ FINGERPRINT = "e1d88a0854e29e01d16358d2cd026aa8fc20dfc4cdb3fce004300857ea82aa70"
 
 def read() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Pixels (1797, 64) in 0…16 and labels (1797,); ValueError when they are not the images behind the results."""
+    # scikit-learn takes most of a second to import, as much as all of this package
+    from sklearn.datasets import load_digits
+
     bunch = load_digits()
     pixels, labels = bunch.data.astype(np.uint8), bunch.target.astype(np.uint8)
     found = hashlib.sha256(labels.tobytes() + pixels.tobytes()).hexdigest()
@@ -40,5 +41,7 @@ def split(labels: NDArray[np.uint8], seed: int) -> tuple[NDArray[np.int64], NDAr
 def _stratified(
     indices: NDArray[np.int64], labels: NDArray[np.uint8], held_out: int, seed: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    from sklearn.model_selection import train_test_split
+
     kept, held = train_test_split(indices, test_size=held_out, random_state=seed, stratify=labels[indices])
     return np.asarray(kept), np.asarray(held)

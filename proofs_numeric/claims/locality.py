@@ -24,11 +24,9 @@ from dynamics.crnn.network import Network
 from dynamics.pairing import Phase, difference_sums, read_phase
 from dynamics.phases import Noise, advance, bind, free_phase, relax
 from dynamics.philox import STREAM_NUDGED
-from meanfield.derivations.plasticity import foreign_symbols
 from meanfield.equations import activity_variance
 from meanfield.model import FloatArray, Model, QuadraticCost
 from meanfield.solve import fixed_point
-from meanfield.symbols import net
 from proofs_numeric.claim import Evidence, Falsifier, claim
 from proofs_numeric.instances import Interval, model_scalars, random_cost
 
@@ -74,6 +72,10 @@ def update_is_local(model: Model, seed: int, mutation: str | None = None) -> Evi
 @cache
 def _foreign_symbol_count() -> int:
     """Symbols of other units in any update of a net of four, derived by differentiating its energy."""
+    # SymPy takes half a second to import
+    from meanfield.derivations.plasticity import foreign_symbols
+    from meanfield.symbols import net
+
     whole = net(4)
     return sum(len(foreign_symbols(whole, i, j)) for i, j in itertools.combinations(range(4), 2))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy.integrate import quad
+import scipy
 from scipy.special import expit, ndtr
 
 from dynamics.enumeration import all_states, exact_gradient, exact_law
@@ -180,7 +180,7 @@ def threshold_is_smoothed(
         # in units of T; written so that it cannot overflow
         return math.exp(-abs(noise) / width) / (1 + math.exp(-abs(noise) / width)) ** 2 / width
 
-    above, error = quad(density, -scaled_field, math.inf, epsabs=1e-13, epsrel=1e-13, limit=200)
+    above, error = scipy.integrate.quad(density, -scaled_field, math.inf, epsabs=1e-13, epsrel=1e-13, limit=200)
     if mutation == "normal noise of equal variance":
         above = float(ndtr(scaled_field / (math.pi / math.sqrt(3))))
     draws = np.empty(256)

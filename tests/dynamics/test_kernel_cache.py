@@ -1,7 +1,8 @@
-"""Compiled kernels never outlive their sources, and an unwritable cache only costs time."""
+"""Compiled kernels never outlive their sources, and whatever is wrong with their cache only costs time."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -49,11 +50,28 @@ def package(tmp_path: Path) -> Path:
     return folder
 
 
+SHIFT = "from dynamics.caller import shifted; print(shifted(2.0))"
+
+
+def start(package: Path, code: str = SHIFT, **variables: str) -> subprocess.Popen[str]:
+    """A process that runs `code` beside the package."""
+    hidden = ("NUMBA_CACHE_DIR", "NUMBA_DISABLE_JIT", "XDG_CACHE_HOME")
+    environment = {name: value for name, value in os.environ.items() if name not in hidden}
+    environment |= {"PYTHONPATH": str(package.parent), "PYTHONDONTWRITEBYTECODE": "1", **variables}
+    pipe = subprocess.PIPE
+    return subprocess.Popen(
+        [sys.executable, "-c", code], env=environment, cwd=package.parent, stdout=pipe, stderr=pipe, text=True
+    )
+
+
+def finish(process: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
+    out, err = process.communicate()
+    assert process.returncode == 0, err
+    return subprocess.CompletedProcess(process.args, 0, out, err)
+
+
 def run(package: Path, cache: Path) -> subprocess.CompletedProcess[str]:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("NUMBA_")}
-    environment |= {"NUMBA_CACHE_DIR": str(cache), "PYTHONPATH": str(package.parent), "PYTHONDONTWRITEBYTECODE": "1"}
-    command = [sys.executable, "-c", "from dynamics.caller import shifted; print(shifted(2.0))"]
-    return subprocess.run(command, env=environment, cwd=package.parent, capture_output=True, text=True, check=True)
+    return finish(start(package, NUMBA_CACHE_DIR=str(cache)))
 
 
 def compiled(cache: Path) -> list[Path]:
@@ -108,26 +126,86 @@ def test_only_the_newest_folders_are_kept(package, tmp_path):
     for factor in range(dynamics.kernel.KEPT_FOLDERS + 2):
         (package / "callee.py").write_text(CALLEE.format(factor=float(factor)))
         assert run(package, cache).stdout == f"{2.0 * factor + 1.0}\n"
-    assert len(list((cache / "stochep").iterdir())) == dynamics.kernel.KEPT_FOLDERS
+    assert len(list((cache / "stochep" / "kernels").iterdir())) == dynamics.kernel.KEPT_FOLDERS
+
+
+def test_data_sets_beside_the_kernels_are_never_dropped(package, tmp_path):
+    beside = tmp_path / "cache" / "stochep"
+    for number in range(dynamics.kernel.KEPT_FOLDERS + 1):
+        (beside / f"data{number}").mkdir(parents=True)
+        os.utime(beside / f"data{number}", (number, number))
+    run(package, tmp_path / "cache")
+    assert len(list(beside.glob("data*"))) == dynamics.kernel.KEPT_FOLDERS + 1
 
 
 def test_what_cannot_be_dropped_is_passed_over(package, tmp_path):
     """An old file in the place of a folder: no folder can be removed there, and nothing need be said."""
-    root = tmp_path / "cache" / "stochep"
+    root = tmp_path / "cache" / "stochep" / "kernels"
     root.mkdir(parents=True)
     for number in range(dynamics.kernel.KEPT_FOLDERS):
         (root / f"stray{number}").touch()
         os.utime(root / f"stray{number}", (number, number))
     done = run(package, tmp_path / "cache")
-    assert (done.stdout, done.stderr) == ("3.0\n", "")
+    assert (done.stdout, len(done.stderr.splitlines())) == ("3.0\n", 1)
+    assert compiled(root)
+
+
+def test_the_first_compilation_is_announced_once_and_a_later_start_is_silent(package, tmp_path):
+    cache = tmp_path / "cache"
+    (folder,) = {line.partition("kept in ")[2] for line in run(package, cache).stderr.splitlines()}
+    assert compiled(Path(folder))
+    assert run(package, cache).stderr == ""
+    (package / "callee.py").write_text(CALLEE.format(factor=5.0))
+    assert run(package, cache).stderr.startswith("compiling kernels, kept in ")
+
+
+def test_an_import_alone_announces_nothing(package, tmp_path):
+    done = finish(start(package, "import dynamics.caller", NUMBA_CACHE_DIR=str(tmp_path / "file" / "cache")))
+    assert (done.stdout, done.stderr) == ("", "")
+
+
+@pytest.mark.parametrize(("suffix", "content"), [("nbi", b""), ("nbc", b"no pickle")])
+def test_a_damaged_file_is_compiled_again(package, tmp_path, suffix, content):
+    cache = tmp_path / "cache"
+    run(package, cache)
+    for path in cache.rglob(f"*.{suffix}"):
+        path.write_bytes(content)
+    assert run(package, cache).stdout == "3.0\n"
+    assert run(package, cache).stderr == ""
+
+
+def test_a_process_saves_only_when_no_other_does_and_neither_loses_a_signature(package, tmp_path):
+    """numba numbers a kernel's files: saved at once, two signatures would take the same number."""
+    cache = tmp_path / "cache"
+    run(package, cache)
+    (lock,) = cache.rglob(".lock")
+    before = compiled(cache)
+    with lock.open("a") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        other = start(package, SHIFT.replace("2.0", "2"), NUMBA_CACHE_DIR=str(cache))
+        assert other.stderr.readline().startswith("compiling kernels")
+        with pytest.raises(subprocess.TimeoutExpired):
+            other.wait(timeout=2)
+        assert compiled(cache) == before
+    assert finish(other).stdout == "3.0\n"
+    both = finish(start(package, f"{SHIFT}; print(shifted(2))", NUMBA_CACHE_DIR=str(cache)))
+    assert (both.stdout, both.stderr) == ("3.0\n3.0\n", "")
 
 
 def test_an_unwritable_cache_gives_one_notice_and_still_computes(package, tmp_path):
     # a folder below a file cannot be made, not even by root
     blocked = tmp_path / "file"
     blocked.touch()
-    done = run(package, blocked / "cache")
+    for variables in ({"NUMBA_CACHE_DIR": str(blocked / "cache")}, {"HOME": str(blocked / "home")}):
+        done = finish(start(package, **variables))
+        assert done.stdout == "3.0\n"
+        assert len(done.stderr.splitlines()) == 1
+        assert "not cached" in done.stderr
+        assert "NUMBA_CACHE_DIR" in done.stderr
+
+
+def test_a_user_without_a_home_computes_without_a_cache(package):
+    stranger = "import os, pwd; del os.environ['HOME']; pwd.getpwuid = lambda number: {}[number]; "
+    done = finish(start(package, stranger + SHIFT))
     assert done.stdout == "3.0\n"
-    assert len(done.stderr.splitlines()) == 1
-    assert "not cached" in done.stderr
-    assert "NUMBA_CACHE_DIR" in done.stderr
+    assert "not cached: Could not determine home directory" in done.stderr

@@ -1,0 +1,66 @@
+"""`stochep completion`: the Tab key completes commands and options."""
+
+from __future__ import annotations
+
+import sys
+from typing import Literal
+
+from cyclopts import App
+
+from commands.examples import shown
+from commands.streams import FAILED, refuse
+
+Shell = Literal["bash", "zsh", "fish"]
+WHICH = "which shell this is cannot be told: name it with --shell bash, zsh or fish"
+
+
+def completion(root: App) -> App:
+    """The sub-command for an app."""
+    own = App(
+        name="completion", help="Let the Tab key complete commands and options.", help_epilogue=shown("completion")
+    )
+
+    @own.command(help_epilogue=shown("completion install"))
+    def install(*, shell: Shell | None = None) -> int:
+        """Write the completion script where the shell looks for it, and print its path.
+
+        For bash and zsh a line in ~/.bashrc or ~/.zshrc loads it, added unless it is there; a new shell then completes.
+
+        Parameters
+        ----------
+        shell
+            The shell that this is typed into unless given.
+        """
+        from cyclopts.completion import ShellDetectionError
+
+        try:
+            path = root.install_completion(shell=shell)
+        except ShellDetectionError:
+            return refuse(WHICH)
+        except (OSError, RuntimeError) as error:
+            print(f"stochep: the completion script cannot be written: {error}", file=sys.stderr)
+            return FAILED
+        print(path)
+        print("stochep: open a new shell, and the Tab key completes", file=sys.stderr)
+        return 0
+
+    @own.command(help_epilogue=shown("completion show"))
+    def show(*, shell: Shell | None = None) -> int:
+        """Print the completion script.
+
+        Parameters
+        ----------
+        shell
+            The shell that this is typed into unless given.
+        """
+        from cyclopts.completion import ShellDetectionError
+
+        try:
+            print(root.generate_completion(shell=shell))
+        except ShellDetectionError:
+            return refuse(WHICH)
+        return 0
+
+    # the name under which other programs have it
+    root.command(install, name="--install-completion", show=False)
+    return own

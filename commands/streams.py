@@ -1,0 +1,39 @@
+"""Exit codes, and how sentences, tables and documents are printed: results go to stdout, all else to stderr."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+FAILED, USAGE = 1, 2
+
+
+def refuse(error: Exception | str) -> int:
+    """Say what is wrong with the command line; its exit code."""
+    print(f"stochep: {error}", file=sys.stderr)
+    return USAGE
+
+
+def console(*, stderr: bool = False, width: int | None = None) -> Console:
+    """Where rich prints; with NO_COLOR in the environment without escape codes for looks, bold included."""
+    from rich.console import Console
+
+    return Console(stderr=stderr, width=width, color_system=None if os.environ.get("NO_COLOR") else "auto")
+
+
+def print_table(lines: Table) -> None:
+    # a narrow pipe must not cut columns off
+    needed = console(width=1000).measure(lines).maximum
+    console(width=max(console().width, needed)).print(lines)
+
+
+def print_json(document: Any) -> None:
+    """One JSON document on a line of stdout."""
+    import msgspec
+
+    print(msgspec.json.encode(document).decode())

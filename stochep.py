@@ -505,6 +505,75 @@ def bias(
     return 0
 
 
+@app.command
+def sweep(
+    experiment: Path,
+    *,
+    overrides: Annotated[
+        tuple[str, ...], Parameter(name="--set", consume_multiple=True, negative=(), show_default=False)
+    ] = (),
+    workers: int | None = None,
+    cluster: str | None = None,
+    out: Path = Path("runs"),
+    json: Annotated[bool, Parameter(negative=())] = False,
+) -> int:
+    """Compute the grid of gradient errors that a file describes; the same command goes on where one was stopped or killed.
+
+    Writes OUT/NAME/cells, a file a cell, and at the end NAME.csv, NAME.pdf, NAME.png and NAME.json beside them.
+
+    Parameters
+    ----------
+    experiment
+        A TOML file, for instance experiments/bias_sweep.toml.
+    overrides
+        key=value with a dotted key, any number of them: --set grid.temperatures=[1.0,2.0] seeds=[0]
+    workers
+        Processes to start on this machine, as many as it has processors unless given.
+    cluster
+        The address of a dask.distributed scheduler, tcp://HOST:PORT, whose workers compute instead.
+    out
+        The folder for sweeps.
+    json
+        One JSON document on stdout in place of the table.
+    """
+    import signal
+
+    import msgspec
+
+    from dynamics.provenance import make_writable, provenance
+    from figures.sweep import conduct, grid, outcome
+    from figures.sweep.workers import ClusterLost
+
+    # a polite kill stops as Ctrl-C does
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    name, again = str(experiment), "the cells that are done are kept, the same command goes on from there"
+    try:
+        plan = grid.load(experiment, overrides)
+        name, folder = plan.name, out / plan.name
+        with conduct.opened(cluster, workers) as pool:
+            make_writable(folder / "cells")
+            rows, failures = conduct.fill(plan, folder / "cells", pool)
+        written = conduct.publish(plan, rows, folder) if rows else []
+    except ValueError as error:
+        return _refuse(error)
+    except (ClusterLost, OSError) as error:
+        print(f"stochep: {name} failed: {getattr(error, 'strerror', None) or error}; {again}", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        print(f"stochep: {name} stopped; {again}", file=sys.stderr)
+        return FAILED
+    for cell, reason in failures.items():
+        print(f"stochep: {name}: {cell} failed: {reason}", file=sys.stderr)
+    document = outcome.document(plan, rows)
+    if json:
+        failed = [{"cell": msgspec.structs.asdict(cell), "reason": reason} for cell, reason in failures.items()]
+        print(msgspec.json.encode({**provenance(), **document, "failed": failed}).decode())
+    else:
+        _print_table(outcome.table(document))
+    print(*written, sep="\n", file=sys.stderr if json else sys.stdout)
+    return FAILED if failures else 0
+
+
 def _advise(
     network: Network, temperatures: tuple[float, ...], error: float, dynamics: str, seed: int, json: bool
 ) -> int:

@@ -113,7 +113,14 @@ def train(
         try:
             with _progress(one) as report:
                 documents.append(train_run(one, report))
-        except (ConvergenceError, Divergence, OSError) as error:
+        except OSError as error:
+            print(
+                f"{one.experiment.name} seed {one.seed} failed: {one.folder} cannot be written to: {error.strerror or error}; once "
+                "it can be, the same command with --resume goes on from the last checkpoint",
+                file=sys.stderr,
+            )
+            return FAILED
+        except (ConvergenceError, Divergence) as error:
             print(f"{one.experiment.name} seed {one.seed} failed: {error}", file=sys.stderr)
             return FAILED
         except KeyboardInterrupt:
@@ -557,7 +564,8 @@ def sweep(
     except ValueError as error:
         return _refuse(error)
     except (ClusterLost, OSError) as error:
-        print(f"stochep: {name} failed: {getattr(error, 'strerror', None) or error}; {again}", file=sys.stderr)
+        reason = error if isinstance(error, ClusterLost) else f"{out} cannot be written to: {error.strerror or error}"
+        print(f"stochep: {name} failed: {reason}; {again}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
         print(f"stochep: {name} stopped; {again}", file=sys.stderr)

@@ -43,6 +43,10 @@ class Clock:
         """Count a cell as done, and take its time."""
         (self._first_seconds if outcome.first else self._seconds)[cell.estimator].append(outcome.seconds)
         self.done += 1
+        self.drop(cell)
+
+    def drop(self, cell: Cell) -> None:
+        """Count a cell as no longer to come."""
         self._left[cell.estimator] -= 1
         self._last = time.monotonic()
 

@@ -5,9 +5,10 @@ Main results: opened, fill, publish.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from dynamics.provenance import remove_leftovers, write_atomically
 from figures import page
@@ -46,14 +47,27 @@ def fill(sweep: Sweep, folder: Path, pool: workers.Pool) -> tuple[dict[Cell, Row
     failures: dict[Cell, str] = {}
     if lacking:
         clock = Clock(lacking, len(rows))
-        with progress(sweep.name, clock, pool.count) as show:
-
-            def settle(cell: Cell, found: Outcome) -> None:
-                rows[cell] = store.keep(folder, cell, found.row)
-                clock.settle(cell, found)
-
-            failures = workers.run(pool, lacking, settle, show)
+        with progress(sweep.name, clock, pool.count) as look:
+            workers.run(pool, lacking, _Desk(folder, rows, failures, clock, look))
     return {cell: rows[cell] for cell in every if cell in rows}, failures
+
+
+class _Desk(NamedTuple):
+    """Keeps what comes back, and the time."""
+
+    folder: Path
+    rows: dict[Cell, Row]
+    failures: dict[Cell, str]
+    clock: Clock
+    look: Callable[[], None]
+
+    def settle(self, cell: Cell, found: Outcome) -> None:
+        self.rows[cell] = store.keep(self.folder, cell, found.row)
+        self.clock.settle(cell, found)
+
+    def fail(self, cell: Cell, reason: str) -> None:
+        self.failures[cell] = reason
+        self.clock.drop(cell)
 
 
 def publish(sweep: Sweep, rows: dict[Cell, Row], folder: Path) -> list[Path]:

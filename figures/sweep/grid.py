@@ -66,6 +66,12 @@ class Cell(Table, frozen=True):
     estimator: Estimator
     reference: Reference
 
+    def __str__(self) -> str:
+        return (
+            f"{self.couplings}, N = {self.size}, seed {self.seed}, temperature {self.temperature:g}, nudging {self.nudging:g}, "
+            f"{self.samples} samples, {self.estimator}"
+        )
+
     @property
     def name(self) -> str:
         """Equal for equal cells under one version of the random numbers and of the files: 32 hexadecimal digits."""

@@ -1,13 +1,13 @@
 """Cells handed out to an Executor, processes of this machine or workers of a cluster, until each is done or said to have failed.
 
-Main results: Pool, Local, Cluster, run, ClusterLost.
+Main results: Pool, Local, Cluster, Desk, run, ClusterLost, processors.
 """
 
 from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
 from contextlib import AbstractContextManager, contextmanager, suppress
 from multiprocessing import get_context
@@ -21,12 +21,25 @@ INSTALL = "pip install 'stochep[cluster]'"
 SECONDS_TO_CONNECT = 10
 SECONDS_BETWEEN_LOOKS = 0.5
 
-# takes a cell's outcome
-Settle = Callable[[Cell, Outcome], None]
-
 
 class ClusterLost(RuntimeError):
     """The scheduler is gone."""
+
+
+class Desk(Protocol):
+    """What becomes of the cells that come back."""
+
+    def settle(self, cell: Cell, found: Outcome) -> None:
+        """A cell is computed."""
+        ...
+
+    def fail(self, cell: Cell, reason: str) -> None:
+        """A cell is given up."""
+        ...
+
+    def look(self) -> None:
+        """Called now and then."""
+        ...
 
 
 class Pool(Protocol):
@@ -106,12 +119,16 @@ class Cluster:
 
     @contextmanager
     def executor(self) -> Iterator[Executor]:
+        from distributed import CommClosedError
+
         pool = self.client.get_executor(pure=False)
         try:
             yield pool
-        except BaseException:
+        except BaseException as error:
             with suppress(OSError, TimeoutError):
                 pool.shutdown(wait=False)
+            if isinstance(error, CommClosedError):
+                raise ClusterLost(f"the scheduler at {self.address} is gone") from error
             raise
 
     def count(self) -> int:
@@ -133,37 +150,31 @@ class Cluster:
                 )
 
 
-def run(pool: Pool, cells: Sequence[Cell], settle: Settle, look: Callable[[], None]) -> dict[Cell, str]:
-    """Compute the cells and settle each; those that failed, with the reason.
+def run(pool: Pool, cells: Sequence[Cell], desk: Desk) -> None:
+    """Compute the cells; each is settled, or fails with a reason.
 
-    look is called now and then. When a worker is lost, any cell that was handed out may have brought it down: each is computed
-    once more, by itself, and one that loses its worker again is not tried a third time. A cluster's scheduler redoes them itself.
-    Raises ClusterLost, and what settle and look raise; then cells under way are dropped.
+    When a worker is lost, any cell that was handed out may have brought it down: each is computed once more, by itself, and one
+    that loses its worker again is not tried a third time. A cluster's scheduler hands them out again itself.
+    Raises ClusterLost, and what the desk raises; then cells under way are dropped.
     """
-    waiting, suspects, failures = deque(cells), deque[Cell](), dict[Cell, str]()
+    waiting, suspects = deque(cells), deque[Cell]()
     tried: set[Cell] = set()
     while waiting or suspects:
         with pool.executor() as executor:
-            lost = _hand_out(executor, suspects, 1, settle, look, failures)
+            lost = _hand_out(executor, suspects, 1, desk)
             if not lost:
-                lost = _hand_out(executor, waiting, pool.window, settle, look, failures)
+                lost = _hand_out(executor, waiting, pool.window, desk)
         for cell in lost:
             if cell in tried:
-                failures[cell] = "its worker died twice, the second time with nothing else to do: too little memory?"
+                desk.fail(
+                    cell, "its worker died twice, the second time with nothing else to do: is there too little memory?"
+                )
             else:
                 tried.add(cell)
                 suspects.append(cell)
-    return failures
 
 
-def _hand_out(
-    executor: Executor,
-    cells: deque[Cell],
-    window: int | None,
-    settle: Settle,
-    look: Callable[[], None],
-    failures: dict[Cell, str],
-) -> list[Cell]:
+def _hand_out(executor: Executor, cells: deque[Cell], window: int | None, desk: Desk) -> list[Cell]:
     """Compute `cells`, at most `window` at a time, until none is left or a worker is lost; the cells that were lost with it."""
     under_way: dict[Future[Outcome], Cell] = {}
     lost: list[Cell] = []
@@ -178,22 +189,22 @@ def _hand_out(
         for future in wait(under_way, SECONDS_BETWEEN_LOOKS, FIRST_COMPLETED).done:
             cell = under_way.pop(future)
             if future.cancelled():
-                raise ClusterLost("the scheduler has dropped the cells that are left")
+                raise ClusterLost("the scheduler is gone, or has dropped the cells that are left")
             error = future.exception()
             if error is None:
-                settle(cell, future.result())
+                desk.settle(cell, future.result())
             elif isinstance(error, BrokenExecutor):
                 broken = True
                 lost.append(cell)
             else:
-                failures[cell] = _reason(error)
-        look()
+                desk.fail(cell, _reason(error))
+        desk.look()
     return lost
 
 
 def _reason(error: BaseException) -> str:
     if type(error).__name__ == "KilledWorker":
-        return "each worker that it was handed to died: too little memory?"
+        return "each worker that it was handed to died: is there too little memory?"
     text = " ".join(str(error).split())
     return text if isinstance(error, ValueError | RuntimeError) and text else f"{type(error).__name__}: {text}"
 

@@ -1,7 +1,7 @@
-"""The front door: `stochep claims`, `bias`, `train`, `figures`, `data`. Arguments in, exit codes out; the work is in the packages.
+"""The front door: `stochep claims`, `bias`, `train`, `certify`, `sweep`, `figures`, `data`. Arguments in, exit codes out.
 
 Exit codes: 0 fine, 1 a run or check failed, 2 usage or bad input. Results go to stdout, all else to stderr. The sub-commands are
-in `commands/`.
+in `commands/`, the work in the packages.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from commands.data import data
 from commands.examples import shown
 from commands.figures import figures
 from commands.streams import FAILED, console, refuse
+from commands.sweep import sweep
 from commands.train import certify, train
 
 
@@ -40,7 +41,7 @@ app = App(
 )
 for group in (claims, data, completion(app)):
     app.command(group)
-for command in (bias, train, certify, figures):
+for command in (bias, train, certify, sweep, figures):
     app.command(command, help_epilogue=shown(command.__name__))
 
 

@@ -8,6 +8,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("claims check B5 --instances 1000 --seed 7", "check it on draws of your own"),
         ("bias --temperatures 0.5 1 2", "how far gradients are off"),
         ("train experiments/digits_stochastic.toml", "spikes learn the digits"),
+        ("sweep experiments/bias_sweep.toml", "a grid of gradient errors"),
         ("figures gradient_bias", "compute and draw a figure"),
         ("completion install", "complete commands with the Tab key"),
     ),
@@ -44,6 +45,11 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "certify": (
         ("certify results/digits_stochastic/0", "a recorded network"),
         ("certify results/digits_stochastic/0 --images 4 --json", "for a program"),
+    ),
+    "sweep": (
+        ("sweep experiments/bias_sweep.toml", "a grid of gradient errors; again, to go on"),
+        ("sweep experiments/bias_sweep.toml --set seeds=[0] --workers 1", "less of it"),
+        ("sweep experiments/bias_sweep.toml --cluster tcp://HOST:8786", "on a dask cluster"),
     ),
     "figures": (
         ("figures", "all that have changed, side by side"),

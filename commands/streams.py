@@ -32,6 +32,13 @@ def print_table(lines: Table) -> None:
     console(width=max(console().width, needed)).print(lines)
 
 
+def heed_polite_kills() -> None:
+    """A SIGTERM stops a computation as Ctrl-C does."""
+    import signal
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
 def print_json(document: Any) -> None:
     """One JSON document on a line of stdout."""
     import msgspec

@@ -13,7 +13,7 @@ from cyclopts import Parameter
 
 from commands.arguments import Flag
 from commands.progress import SECONDS_BETWEEN_LINES, bar, watched
-from commands.streams import FAILED, console, print_json, refuse
+from commands.streams import FAILED, console, heed_polite_kills, print_json, refuse
 
 if TYPE_CHECKING:
     from dynamics.crnn.run import Run
@@ -52,8 +52,6 @@ def train(
     json
         One JSON document on stdout instead of a line a seed.
     """
-    import signal
-
     from dynamics.crnn.config import load_all
     from dynamics.crnn.run import prepare
     from dynamics.crnn.train import Divergence
@@ -68,14 +66,20 @@ def train(
         ]
     except ValueError as error:
         return refuse(error)
-    # a polite kill stops as Ctrl-C does
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    heed_polite_kills()
     documents = []
     for one in runs:
         try:
             with progress(one) as report:
                 documents.append(train_run(one, report))
-        except (ConvergenceError, Divergence, OSError) as error:
+        except OSError as error:
+            print(
+                f"{one.experiment.name} seed {one.seed} failed: {one.folder} cannot be written to: {error.strerror or error}; once "
+                "it can be, the same command with --resume goes on from the last checkpoint",
+                file=sys.stderr,
+            )
+            return FAILED
+        except (ConvergenceError, Divergence) as error:
             print(f"{one.experiment.name} seed {one.seed} failed: {error}", file=sys.stderr)
             return FAILED
         except KeyboardInterrupt:

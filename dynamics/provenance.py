@@ -1,6 +1,6 @@
 """What a result was made with: versions, processor, threads, commit. No host name, no path.
 
-Main results: provenance, make_writable, write_json, write_atomically, SCHEMA_VERSION.
+Main results: provenance, make_writable, write_json, write_atomically, remove_leftovers, SCHEMA_VERSION.
 """
 
 from __future__ import annotations
@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+import time
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,9 @@ from dynamics.philox import STREAM_VERSION
 
 # Of every result.json; raise it whenever a key changes its meaning.
 SCHEMA_VERSION = 1
+
+# A write takes moments: what is half-written and older is of a process that died.
+LEFTOVER_SECONDS = 60.0
 
 _PACKAGES = ("stochep", "numpy", "scipy", "numba", "scikit-learn")
 
@@ -49,14 +54,29 @@ def make_writable(folder: Path) -> None:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file that is either absent, old, or complete, whatever moment the process dies at."""
+    """Write a file that is either absent, old, or complete, whatever moment the process dies at.
+
+    OSError when it cannot be written; then nothing half-written is left to fill the disk.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what killed processes left half-written in a folder; another process may be writing there."""
+    for temporary in folder.glob(".*.tmp"):
+        with suppress(OSError):
+            if time.time() - temporary.stat().st_mtime > LEFTOVER_SECONDS:
+                temporary.unlink()
 
 
 def write_json(path: Path, document: dict[str, Any]) -> None:

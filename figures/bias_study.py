@@ -1,7 +1,7 @@
 """Relative gradient error of every estimator against the exact Gibbs gradient, for any couplings: `stochep bias`.
 
-Main results: checked, compute, draw, table, relative_error, sampled_error (thm:C5, thm:C6, thm:C7). The cost is on
-spikes throughout, and an error is ‖estimate − g‖/‖g‖ over the couplings, g = ∂⟨C⟩/∂J under exp(−E/T).
+Main results: checked, compute, Setting, setting, measured, draw, table, relative_error, sampled_error (thm:C5, thm:C6,
+thm:C7). The cost is on spikes throughout, and an error is ‖estimate − g‖/‖g‖ over the couplings, g = ∂⟨C⟩/∂J under exp(−E/T).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -40,6 +40,11 @@ LEAK = 0.1
 REFERENCES = ("exact", "sampled")
 # A sampled reference uses this many times the samples of an estimate.
 REFERENCE_SAMPLES = 16
+# Colour and line of a mean-field estimator, colour and name of a sampled one.
+LOOKS = {
+    "one-sided": (page.MEAN_FIELD, ":"), "symmetric": (page.MEAN_FIELD, "-"), "holomorphic": (page.LINEAR, "--"),
+    "onsager": (page.ONSAGER, "-"), "sampled": (page.GLAUBER, "Glauber"), "leaky": (page.LEAKY, "leaky spikes"),
+}  # fmt: skip
 # Sweeps of a phase where thm:B3 proves no mixing time, or a longer one.
 MOST_SWEEPS = 200
 # More temperatures than this do not fit as ticks.
@@ -69,22 +74,49 @@ def compute(
     whole_number("seed", seed, 0)
     rows: list[dict[str, Any]] = []
     references = []
-    for done, model in enumerate(models):
-        target, radius = _reference(model, network.cost, reference, samples, seed)
-        references.append({"temperature": model.temperature, "relative_error": radius / _norm(target)})
-        points = fixed_points(model)
-        for nudging in nudgings:
-            for estimator in estimators:
-                cell = _cell(model, network.cost, nudging, estimator, target, radius, samples, seed)
-                rows.append({
-                    "temperature": model.temperature, "nudging": nudging, "estimator": estimator, **cell,
-                    "gain": model.gain, "absolute_gain": model.absolute_gain, "fixed_points": points,
-                })  # fmt: skip
-        report((done + 1) / len(models))
+    for done, model in enumerate(models, start=1):
+        shared = setting(model, network.cost, reference, samples, seed)
+        references.append({"temperature": model.temperature, "relative_error": shared.blur})
+        rows += [
+            measured(shared, nudging, estimator, samples, seed) for nudging in nudgings for estimator in estimators
+        ]
+        report(done / len(models))
     return {
         "couplings": network.name, "size": network.size, "outputs": network.cost.outputs.tolist(),
         "target": network.cost.target.tolist(), "reference": reference, "reference_errors": references,
         "samples": samples, "seed": seed, "rows": rows,
+    }  # fmt: skip
+
+
+class Setting(NamedTuple):
+    """What all rows of one temperature share: the model, the Gibbs gradient of its cost, known to within `blur` of its norm."""
+
+    model: Model
+    cost: QuadraticCost
+    target: Gradient
+    blur: float
+    fixed_points: int
+
+
+def setting(model: Model, cost: QuadraticCost, reference: str, samples: int, seed: int) -> Setting:
+    """The reference, exact or from 16 · `samples` samples, and how many mean-field fixed points there are.
+
+    Raises ValueError where the reference is zero.
+    """
+    target, radius = _reference(model, cost, reference, samples, seed)
+    return Setting(model, cost, target, radius / _norm(target), fixed_points(model))
+
+
+def measured(shared: Setting, nudging: float, estimator: str, samples: int, seed: int) -> dict[str, Any]:
+    """One estimator's {temperature, nudging, estimator, value, low, high, floor, note, gain, absolute_gain, fixed_points}.
+
+    A pure function of its arguments: equal on any threads and in any order.
+    """
+    model = shared.model
+    return {
+        "temperature": model.temperature, "nudging": nudging, "estimator": estimator,
+        **_cell(shared, nudging, estimator, samples, seed),
+        "gain": model.gain, "absolute_gain": model.absolute_gain, "fixed_points": shared.fixed_points,
     }  # fmt: skip
 
 
@@ -126,16 +158,12 @@ def quietly(solve: Callable[[], Any]) -> Any:
 def draw(data: dict[str, Any]) -> Figure:
     """Error against temperature, a panel for each nudging: mean-field estimators as lines, sampled ones as points."""
     nudgings = sorted({row["nudging"] for row in data["rows"]})
-    looks = {
-        "one-sided": (page.MEAN_FIELD, ":"), "symmetric": (page.MEAN_FIELD, "-"), "holomorphic": (page.LINEAR, "--"),
-        "onsager": (page.ONSAGER, "-"), "sampled": (page.GLAUBER, "Glauber"), "leaky": (page.LEAKY, "leaky spikes"),
-    }  # fmt: skip
     with page.style():
         figure, panels = page.page(1, len(nudgings), width=max(3.6, 2.6 * len(nudgings)), height=3.0)
         for panel, nudging in zip(panels, nudgings, strict=True):
             panel.set(xscale="log", yscale="log", xlabel="temperature $T$")
             panel.set_title(f"nudging β = {nudging:g}", loc="center")
-            for estimator, (colour, line) in looks.items():
+            for estimator, (colour, line) in LOOKS.items():
                 rows = [
                     row for row in data["rows"]
                     if (row["estimator"], row["nudging"]) == (estimator, nudging) and row["value"] is not None
@@ -143,12 +171,12 @@ def draw(data: dict[str, Any]) -> Figure:
                 rows.sort(key=lambda row: row["temperature"])
                 x, y = [row["temperature"] for row in rows], [row["value"] for row in rows]
                 if rows and estimator in SAMPLED:
-                    page.points(panel, x, _drawable(rows), color=colour, label=f"{line}, 95 %")
+                    page.points(panel, x, drawable(rows), color=colour, label=f"{line}, 95 %")
                     noise = [row["floor"] for row in rows]
                     panel.plot(x, noise, color=colour, linewidth=0.7, linestyle="--", label=f"noise of {line}")
                 elif rows:
                     panel.plot(x, y, color=colour, linestyle=line, marker=".", label=f"mean field, {estimator}")
-            _shade_failures(panel, data["rows"])
+            shade_failures(panel, data["rows"])
             temperatures = sorted({row["temperature"] for row in data["rows"]})
             if len(temperatures) <= MOST_TICKS:
                 page.log_ticks(panel.xaxis, temperatures)
@@ -156,6 +184,23 @@ def draw(data: dict[str, Any]) -> Figure:
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=2 if len(nudgings) == 1 else 4)
     return figure
+
+
+def drawable(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows for `page.points`: an interval without an upper end (infinite, or None from a file) ends at ten times its value."""
+    return [{**row, "high": 10 * row["value"] if row["high"] in (None, math.inf) else row["high"]} for row in rows]
+
+
+def shade_failures(panel: Any, rows: Sequence[dict[str, Any]]) -> None:
+    """Mark the temperatures where κ_a ≥ 1, and those with several fixed points, in any of the rows; sets the abscissa's limits."""
+    left, right = min(row["temperature"] for row in rows) * 0.9, max(row["temperature"] for row in rows) * 1.1
+    panel.set_xlim(left, right)
+    critical = max(row["absolute_gain"] * row["temperature"] for row in rows)
+    if critical > left:
+        page.shade(panel, left, min(critical, right), "κ$_a$ ≥ 1")
+    several = [row["temperature"] for row in rows if row["fixed_points"] > 1]
+    if several:
+        page.shade(panel, left, max(several) * 1.02, "several fixed points", hatch=True, height=0.3)
 
 
 def table(data: dict[str, Any]) -> Table:
@@ -236,17 +281,8 @@ def _reference(model: Model, cost: QuadraticCost, kind: str, samples: int, seed:
     return target, radius
 
 
-def _cell(
-    model: Model,
-    cost: QuadraticCost,
-    nudging: float,
-    estimator: str,
-    target: Gradient,
-    radius: float,
-    samples: int,
-    seed: int,
-) -> dict[str, Any]:
-    blur = radius / _norm(target)
+def _cell(shared: Setting, nudging: float, estimator: str, samples: int, seed: int) -> dict[str, Any]:
+    model, cost, target, blur, _ = shared
     if estimator in SAMPLED:
         dynamics = "leaky" if estimator == "leaky" else "glauber"
         steps = sweeps(model, dynamics=dynamics)
@@ -277,24 +313,6 @@ def _interval(value: float, radius: float, blur: float) -> dict[str, float]:
     """Bounds on the true relative error when estimate and reference are known to within radius and blur of ‖reference‖."""
     high = (value + radius + blur) / (1 - blur) if blur < 1 else math.inf
     return {"value": value, "low": max(0.0, value - radius - blur) / (1 + blur), "high": high}
-
-
-def _drawable(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """An unbounded interval ends at ten times its value on paper."""
-    return [
-        {**row, "high": row["high"] if math.isfinite(row["high"] or math.inf) else 10 * row["value"]} for row in rows
-    ]
-
-
-def _shade_failures(panel: Any, rows: list[dict[str, Any]]) -> None:
-    left, right = min(row["temperature"] for row in rows) * 0.9, max(row["temperature"] for row in rows) * 1.1
-    panel.set_xlim(left, right)
-    critical = rows[0]["absolute_gain"] * rows[0]["temperature"]
-    if critical > left:
-        page.shade(panel, left, min(critical, right), "κ$_a$ ≥ 1")
-    several = [row["temperature"] for row in rows if row["fixed_points"] > 1]
-    if several:
-        page.shade(panel, left, max(several) * 1.02, "several fixed points", hatch=True, height=0.3)
 
 
 def _norm(gradient: Gradient) -> float:

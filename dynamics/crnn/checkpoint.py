@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ def newest(folder: Path, key: str) -> dict[str, NDArray[Any]] | None:
         try:
             with np.load(io.BytesIO(file.read_bytes()), allow_pickle=False) as archive:
                 arrays = dict(archive)
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
             continue
         found = str(arrays.pop(_KEY, np.array("none")))
         if found != key:

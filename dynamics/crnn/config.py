@@ -5,30 +5,22 @@ Main results: Experiment, load, load_all, fingerprint; the rules Deterministic, 
 
 from __future__ import annotations
 
-import difflib
-import hashlib
-import math
-import re
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Literal
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta
 
 from dynamics.crnn.architecture import Architecture, Conv, Dense, Link
 from dynamics.datasets import NAMES, STREAMS, Augmentation, Motion
+from dynamics.tables import Table, digest, read
 
 Count = Annotated[int, Meta(ge=1)]
 Seed = Annotated[int, Meta(ge=0, lt=2**32)]
 Positive = Annotated[float, Meta(gt=0)]
 NonNegative = Annotated[float, Meta(ge=0)]
 Fraction = Annotated[float, Meta(gt=0, le=1)]
-
-
-class Table(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A TOML table; every key without a default is required."""
 
 
 class MotionTable(Table, frozen=True):
@@ -288,21 +280,7 @@ class Experiment(Table, frozen=True):
 
 def load(path: Path, overrides: Sequence[str] = (), seeds: Sequence[int] = ()) -> Experiment:
     """The experiment in a TOML file under `overrides` "a.b=value" and other `seeds`; ValueError names key and value."""
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"{path} is not valid TOML: {error}") from error
-    for override in overrides:
-        _override(raw, override)
-    if seeds:
-        raw["seeds"] = list(seeds)
-    _refuse_infinite(raw, "")
-    try:
-        experiment = msgspec.convert(raw, Experiment)
-    except msgspec.ValidationError as error:
-        raise ValueError(f"{path}: {_sentence(str(error), raw)}") from error
+    experiment = read(path, Experiment, overrides, **({"seeds": list(seeds)} if seeds else {}))
     _check_together(experiment)
     return experiment
 
@@ -321,63 +299,7 @@ def load_all(paths: Sequence[Path], overrides: Sequence[str] = (), seeds: Sequen
 def fingerprint(experiment: Experiment) -> str:
     """SHA-256 of the resolved experiment without its seeds: equal for the runs that one figure may put together."""
     fields = {key: value for key, value in msgspec.to_builtins(experiment).items() if key != "seeds"}
-    return hashlib.sha256(msgspec.json.encode(fields, order="sorted")).hexdigest()
-
-
-def _override(raw: dict[str, Any], override: str) -> None:
-    """Write one "a.b=value" into the raw tables; the value reads as TOML, or else as a string."""
-    path, equals, text = override.partition("=")
-    keys = path.strip().split(".")
-    if not equals or not all(keys):
-        raise ValueError(f"--set takes key=value with a dotted key, got {override!r}: try --set training.epochs=5")
-    try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text.strip()
-    table = raw
-    for depth, key in enumerate(keys[:-1], start=1):
-        table = table.setdefault(key, {})
-        if not isinstance(table, dict):
-            raise ValueError(f"--set {override}: {'.'.join(keys[:depth])} is a value, not a table")
-    table[keys[-1]] = value
-
-
-def _refuse_infinite(value: Any, path: str) -> None:
-    """nan and inf are TOML floats and pass every comparison that asks for too little."""
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"{path} must be finite, got {value}")
-    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, inner in pairs:
-        _refuse_infinite(inner, f"{path}.{key}".lstrip("."))
-
-
-def _sentence(message: str, raw: dict[str, Any]) -> str:
-    """msgspec's complaint with the key's full path in front and the refused value or the nearest key behind."""
-    complaint, _, where = message.partition(" - at `")
-    path = re.sub(r"\[(\d+)\]", r".\1", where.rstrip("`")).removeprefix("$").lstrip(".")
-    keys = [key for key in path.split(".") if key]
-    if unknown := re.search(r"unknown field `(.*)`", complaint):
-        return f"unknown key {'.'.join([*keys, unknown[1]])}: {_nearest(unknown[1])}"
-    if missing := re.search(r"missing required field `(.*)`", complaint):
-        return f"key {'.'.join([*keys, missing[1]])} is missing: add it"
-    value: Any = raw
-    for key in keys:
-        value = value[int(key)] if isinstance(value, list) else value[key]
-    return f"{path}: {complaint[:1].lower() + complaint[1:]}, got {value!r}"
-
-
-def _nearest(key: str) -> str:
-    tables = [
-        ("", Experiment), ("data.", DataTable), ("data.augmentation.", AugmentationTable), ("data.motion.", MotionTable),
-        ("network.", NetworkTable), ("network.layers.", ConvTable), ("network.layers.", DenseTable),
-        ("network.leak.", SpreadTable), ("network.links.", LinkTable),
-        *(("rule.", rule) for rule in get_args(Rule)), ("training.", TrainingTable), ("training.anneal.", AnnealTable),
-        ("training.optimiser.", SgdTable), ("training.optimiser.", AdamTable), ("inference.", InferenceTable),
-        ("input.", InputTable),
-    ]  # fmt: skip
-    known = {name: prefix + name for prefix, table in tables for name in table.__struct_fields__}
-    close = difflib.get_close_matches(key, sorted(known), n=1)
-    return f"did you mean {known[close[0]]}?" if close else "remove it"
+    return digest(fields)
 
 
 def _check_together(experiment: Experiment) -> None:

@@ -106,11 +106,12 @@ class Pair(NamedTuple):
 class Network:
     """Weights (architecture.weights,) and bias (architecture.biases,) of a network, with what its layers share.
 
-    temperature and threshold, in the unit of the weights, and leak ε ∈ (0, 1]: numbers, or one a free layer, leaks also a Spread
-    over the units of every layer (thm:G7). The threshold is fixed, never learned. rest: where every unit's trace starts. States have the dtype of the weights. activation "hard_sigmoid"
-    is clip((h − θ)/T, 0, 1) in place of σ((h − θ)/T), for deterministic EP alone. rate_penalty λ ≥ 0, one or one a free layer: the
-    cost that nudges is C + Σ λ_l · (mean trace of layer l). divisive g ≥ 0: the input divides all fields, h/(1 + g x̄) with the mean
-    x̄ of an image's pixels, which is a temperature T(1 + g x̄) of its own for each image (lem:options).
+    temperature and threshold, in the unit of the weights, and leak ε ∈ (0, 1]: numbers, or one a free layer, leaks also a
+    Spread over the units of every layer (thm:G7). The threshold is fixed, never learned. rest: where every unit's trace starts.
+    States have the dtype of the weights. activation "hard_sigmoid" is clip((h − θ)/T, 0, 1) in place of σ((h − θ)/T), for
+    deterministic EP alone. rate_penalty λ ≥ 0, one or one a free layer: the cost that nudges is C + Σ λ_l · (mean trace of
+    layer l). divisive g ≥ 0: the input divides all fields, h/(1 + g x̄) with the mean x̄ of an image's pixels, which is a
+    temperature T(1 + g x̄) of its own for each image (lem:options).
     """
 
     architecture: Architecture
@@ -224,10 +225,10 @@ class Network:
     ) -> Array:
         """Run `steps` from `states` (B, units), which it moves; averages over the last `window` steps, (B, units).
 
-        drive: an input, whose traces it moves too, or constants (B, units) of a network without divisive inhibition. first: the number of the first step, for noise
-        and frames that go on where another phase ended. spiking None replaces each spike by its probability. targets (B,
-        outputs) are read only where nudging, one number or one an image, is not 0. average_of: "traces", "spikes" or
-        "probabilities". ValueError for spikes of hard sigmoids.
+        drive: an input, whose traces it moves too, or constants (B, units) of a network without divisive inhibition. first: the
+        number of the first step, for noise and frames that go on where another phase ended. spiking None replaces each spike by
+        its probability. targets (B, outputs) are read only where nudging, one number or one an image, is not 0. average_of:
+        "traces", "spikes" or "probabilities". ValueError for spikes of hard sigmoids.
         """
         if spiking is not None:
             self.require_logistic()

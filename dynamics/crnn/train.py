@@ -25,6 +25,7 @@ from dynamics.crnn.result import hits, record
 from dynamics.crnn.run import Run, State
 from dynamics.crnn.stability import stability
 from dynamics.datasets import Augmentation
+from dynamics.provenance import remove_leftovers
 
 # updates whose costs are kept
 PREFIX = 20
@@ -74,6 +75,8 @@ def train(run: Run, report: Callable[[Progress], None]) -> dict[str, Any]:
     A KeyboardInterrupt is passed on after a checkpoint of the last update done. Raises Divergence.
     """
     state, folder = run.state, run.folder / "checkpoints"
+    for place in (run.folder, folder):
+        remove_leftovers(place)
     if state.epoch == 0 and state.batch == 0:
         checkpoint.clear(folder)
     clock = _Clock(run)

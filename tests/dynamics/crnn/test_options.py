@@ -80,7 +80,9 @@ def test_a_phase_is_the_dense_iteration(dtype, spiking, spread):
         if spiking:
             one = net.start(len(images))
             one[:] = reference
-            pulses = net.phase(one, net.input(images), steps=1, window=1, first=step, spiking=noise, average_of="spikes")
+            pulses = net.phase(
+                one, net.input(images), steps=1, window=1, first=step, spiking=noise, average_of="spikes"
+            )
             again = net.phase(
                 reference.astype(dtype), net.input(images), steps=1, window=1, first=step, spiking=noise,
                 average_of="probabilities",
@@ -161,7 +163,8 @@ def test_leaks_a_neuron_leave_fixed_points_and_gains():
 def test_a_spread_of_leaks_is_even_in_its_logarithm(count):
     leaks = Spread(0.05, 0.8).values(count)
     shares = np.sort(np.log(leaks / 0.05) / np.log(0.8 / 0.05))
-    assert shares[0] >= 0 and shares[-1] <= 1
+    assert shares[0] >= 0
+    assert shares[-1] <= 1
     assert np.abs(shares - (np.arange(count) + 0.5) / count).max() < 3 / count
 
 
@@ -232,7 +235,10 @@ def experiment(**options):
 
 def test_feedback_is_the_chain_of_the_lemma_written_out():
     """Weak feedback asked for in one number starts from the same network as temperatures, thresholds and scales written out."""
-    weak, plain = experiment(feedback=0.25, lateral=0.5, links=[{"lower": 1, "upper": 2, "strength": 0.3}]), experiment()
+    weak, plain = (
+        experiment(feedback=0.25, lateral=0.5, links=[{"lower": 1, "upper": 2, "strength": 0.3}]),
+        experiment(),
+    )
     assert weak.network.weakened(0.5) == (0.5, 0.125, 0.03125)
     assert weak.network.weakened((1.0, 1.0, 1.0), 2) == (1.0, 0.0625, 0.25**4)
     table = weak.network

@@ -1,0 +1,124 @@
+"""TOML files as frozen values: read, overridden key by key, refused with the key's full path and the nearest thing that is known.
+
+Main results: Table, read, digest.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import math
+import re
+import tomllib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import inspect
+
+Whole = TypeVar("Whole", bound="Table")
+
+
+class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A TOML table; every key without a default is required."""
+
+
+def read(path: Path, kind: type[Whole], overrides: Sequence[str] = (), **replaced: Any) -> Whole:
+    """The file's table as a `kind`, under overrides "a.b=value" and `replaced` top-level keys; ValueError names key and value."""
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"{path} is not valid TOML: {error}") from error
+    for override in overrides:
+        _override(raw, override)
+    raw |= replaced
+    _refuse_infinite(raw, "")
+    try:
+        return msgspec.convert(raw, kind)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"{path}: {_sentence(str(error), raw, kind)}") from error
+
+
+def digest(value: Any) -> str:
+    """SHA-256 of a value's JSON with sorted keys, in hexadecimal: equal for equal values, on any machine."""
+    return hashlib.sha256(msgspec.json.encode(value, order="sorted")).hexdigest()
+
+
+def _override(raw: dict[str, Any], override: str) -> None:
+    """Write one "a.b=value" into the raw tables; the value reads as TOML, or else as a string."""
+    path, equals, text = override.partition("=")
+    keys = path.strip().split(".")
+    if not equals or not all(keys):
+        raise ValueError(f"--set takes key=value with a dotted key, got {override!r}: try --set training.epochs=5")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()
+    table = raw
+    for depth, key in enumerate(keys[:-1], start=1):
+        table = table.setdefault(key, {})
+        if not isinstance(table, dict):
+            raise ValueError(f"--set {override}: {'.'.join(keys[:depth])} is a value, not a table")
+    table[keys[-1]] = value
+
+
+def _refuse_infinite(value: Any, path: str) -> None:
+    """nan and inf are TOML floats and pass every comparison that asks for too little."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{path} must be finite, got {value}")
+    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in pairs:
+        _refuse_infinite(inner, f"{path}.{key}".lstrip("."))
+
+
+def _sentence(message: str, raw: dict[str, Any], kind: type[Table]) -> str:
+    """msgspec's complaint with the key's full path in front and the refused value or the nearest known one behind."""
+    complaint, _, where = message.partition(" - at `")
+    path = re.sub(r"\[(\d+)\]", r".\1", where.rstrip("`")).removeprefix("$").lstrip(".")
+    keys = [key for key in path.split(".") if key]
+    known = list(_known("", inspect.type_info(kind)))
+    if unknown := re.search(r"unknown field `(.*)`", complaint):
+        places = {name: prefix + name for prefix, name, _ in known}
+        return f"unknown key {'.'.join([*keys, unknown[1]])}: {_nearest(unknown[1], places) or 'remove it'}"
+    if missing := re.search(r"missing required field `(.*)`", complaint):
+        return f"key {'.'.join([*keys, missing[1]])} is missing: add it"
+    value: Any = raw
+    for key in keys:
+        value = value[int(key)] if isinstance(value, list) else value[key]
+    named = ".".join(key for key in keys if not key.isdigit())
+    words = {word: repr(word) for prefix, name, inner in known if prefix + name == named for word in _words(inner)}
+    meant = _nearest(value, words) if isinstance(value, str) else ""
+    return f"{path}: {complaint[:1].lower() + complaint[1:]}, got {value!r}{': ' * bool(meant)}{meant}"
+
+
+def _nearest(word: str, known: dict[str, str]) -> str:
+    """A question whether the most alike of the known words was meant, as it is called; "" where none is alike."""
+    close = difflib.get_close_matches(word, sorted(known), n=1)
+    return f"did you mean {known[close[0]]}?" if close else ""
+
+
+def _known(prefix: str, kind: inspect.Type) -> Iterator[tuple[str, str, inspect.Type]]:
+    """Every key of a table and of the tables in it: the path of its table, its name, its type."""
+    if isinstance(kind, inspect.StructType):
+        for field in kind.fields:
+            yield prefix, field.encode_name, field.type
+            yield from _known(f"{prefix}{field.encode_name}.", field.type)
+    for inner in _inner(kind):
+        yield from _known(prefix, inner)
+
+
+def _words(kind: inspect.Type) -> Iterator[str]:
+    """The words that a key may be set to."""
+    if isinstance(kind, inspect.LiteralType):
+        yield from (value for value in kind.values if isinstance(value, str))
+    for inner in _inner(kind):
+        yield from _words(inner)
+
+
+def _inner(kind: inspect.Type) -> tuple[inspect.Type, ...]:
+    if isinstance(kind, inspect.UnionType):
+        return kind.types
+    return (kind.item_type,) if isinstance(kind, inspect.VarTupleType) else ()

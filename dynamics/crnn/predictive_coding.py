@@ -13,8 +13,6 @@ and Bogacz 2017 (Neural Computation 29, 1229), where β → ∞ clamps the outpu
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 from scipy.special import expit
 from threadpoolctl import threadpool_limits
@@ -30,8 +28,9 @@ def forward(network: Network, images: Array | Frames) -> Array:
 
     Holds for dense layers. ValueError for Frames.
     """
+    constants = _constants(network, images)
     with threadpool_limits(1, user_api="blas"):
-        return _pass(network, _constants(network, images))
+        return _Layers(network, constants).passed()
 
 
 def predictive_gradient(
@@ -41,19 +40,19 @@ def predictive_gradient(
 
     C(x) is the network's cost, its penalty on rates included. Holds for dense layers. ValueError for Frames. Paper: thm:G9.
     """
-    constants, temperature = _constants(network, images), network.per_unit(network.temperature)
+    layers = _Layers(network, _constants(network, images))
     with threadpool_limits(1, user_api="blas"):
-        free = _pass(network, constants)
+        free = layers.passed()
         activities = free.copy()
         for _ in range(rule.steps):
-            errors, pushed = _errors(network, constants, activities, temperature)
+            errors, pushed = layers.errors(activities)
             slope = errors + rule.nudging * network.pull
-            for weights, below, above in _stages(network):
+            for weights, below, above in layers.between:
                 slope[:, below] -= pushed[:, above] @ weights.T
             outputs = network.outputs(activities)
             network.outputs(slope)[:] += rule.nudging * cost_slopes(outputs, *network.readout, targets)
             activities -= rule.rate * slope
-        _, pushed = _errors(network, constants, activities, temperature)
+        _, pushed = layers.errors(activities)
         pushed /= -rule.nudging * len(images)
         places = network.architecture.places
         seen = [np.asarray(images, network.dtype), *(activities[:, place] for place in places[:-1])]
@@ -68,30 +67,32 @@ def _constants(network: Network, images: Array | Frames) -> Array:
     return network.constants(images)
 
 
-def _stages(network: Network) -> Iterator[tuple[Array, slice, slice]]:
-    """The weights between free layers, (below, above), with the places of both in a state."""
-    places = network.architecture.places
-    yield from zip(network.architecture.arrays(network.weights)[1:], places[:-1], places[1:], strict=False)
+class _Layers:
+    """The network as predictions read it; constants (B, units) are what no activity changes of the fields."""
 
+    def __init__(self, network: Network, constants: Array) -> None:
+        self.constants, self.temperature = constants, network.per_unit(network.temperature)
+        places = network.architecture.places
+        inner = network.architecture.arrays(network.weights)[1 : len(places)]
+        # weights (below, above), and where both layers lie in a state
+        self.between = list(zip(inner, places[:-1], places[1:], strict=True))
 
-def _predictions(network: Network, constants: Array, activities: Array, temperature: Array) -> Array:
-    fields = constants.copy()
-    for weights, below, above in _stages(network):
-        fields[:, above] += activities[:, below] @ weights
-    return expit(fields / temperature)
+    def predictions(self, activities: Array) -> Array:
+        """p, (B, units)."""
+        fields = self.constants.copy()
+        for weights, below, above in self.between:
+            fields[:, above] += activities[:, below] @ weights
+        return expit(fields / self.temperature)
 
+    def passed(self) -> Array:
+        """x = p, (B, units): each round settles one more layer."""
+        activities = self.predictions(np.zeros_like(self.constants))
+        for _ in self.between:
+            activities = self.predictions(activities)
+        return activities
 
-def _pass(network: Network, constants: Array) -> Array:
-    temperature = network.per_unit(network.temperature)
-    activities = np.zeros_like(constants)
-    # each round settles one more layer
-    for _ in network.architecture.layers:
-        activities = _predictions(network, constants, activities, temperature)
-    return activities
-
-
-def _errors(network: Network, constants: Array, activities: Array, temperature: Array) -> tuple[Array, Array]:
-    """e = x − p and e ∘ p', both (B, units)."""
-    predictions = _predictions(network, constants, activities, temperature)
-    errors = activities - predictions
-    return errors, errors * activity_variance(predictions) / temperature
+    def errors(self, activities: Array) -> tuple[Array, Array]:
+        """e = x − p and e ∘ p', both (B, units)."""
+        predictions = self.predictions(activities)
+        errors = activities - predictions
+        return errors, errors * activity_variance(predictions) / self.temperature

@@ -258,7 +258,7 @@ class Experiment(Table, frozen=True):
 
     @property
     def from_below(self) -> bool:
-        """Whether the rule learns, and the network is asked, by passes from below: nothing relaxes, and no layer hears a higher one."""
+        """Whether the rule learns, and the network is asked, by passes from below, in which nothing relaxes."""
         return isinstance(self.rule, PredictiveCoding)
 
     def architecture(self, shape: tuple[int, ...], classes: int) -> Architecture:
@@ -426,7 +426,8 @@ def _check_from_below(experiment: Experiment) -> None:
     """What a pass from below, layer by layer, asks of the network and of the input."""
     if any(isinstance(layer, ConvTable) for layer in experiment.network.layers):
         raise ValueError(
-            "network.layers must all be dense for rule.kind 'predictive_coding', got a conv layer: use kind = 'dense', or another rule"
+            "network.layers must all be dense for rule.kind 'predictive_coding', got a conv layer: use kind = 'dense' or another "
+            "rule"
         )
     if experiment.input.coding != "static":
         raise ValueError(

@@ -23,13 +23,13 @@ FALSE_ALARM = 1e-9
 RUN = {"steps": 12, "window": 5}
 
 
-def parameters(net):
-    """How many weights and biases the free layers have, and 1/√(fan in) of each, weights first."""
+def parameters(net, width=1.0):
+    """How many weights the free layers have, and width/√(fan in) of each of their parameters, weights first."""
     architecture = net.architecture
     layers = len(architecture.layers)
     sizes = [np.prod(shape) for shape in architecture.weight_shapes[:layers]]
-    unit = 1 / np.sqrt(architecture.fan_in[:layers])
-    return sum(sizes), np.concatenate([np.repeat(unit, sizes), np.repeat(unit, architecture.bias_sizes[:layers])])
+    own = np.broadcast_to(width, layers) / np.sqrt(architecture.fan_in[:layers])
+    return sum(sizes), np.concatenate([np.repeat(own, sizes), np.repeat(own, architecture.bias_sizes[:layers])])
 
 
 @pytest.mark.exact
@@ -43,13 +43,10 @@ def test_at_a_vanishing_width_it_is_the_exact_slope_along_each_direction(archite
     exact = estimate(Backpropagation(**RUN), net, images, targets, **shared)
     width = tuple(1e-4 * (1 + np.arange(len(architecture.layers))))
     found = estimate(EvolutionStrategies(pairs=3, width=width, **RUN), net, images, targets, **shared)
-    weights, unit = parameters(net)
-    biases = len(unit) - weights
-    widths = unit * np.concatenate(
-        [np.repeat(width, sizes) for sizes in ([np.prod(s) for s in architecture.weight_shapes[: len(width)]], architecture.bias_sizes[: len(width)])]
-    )  # fmt: skip
+    weights, widths = parameters(net, width)
+    biases = len(widths) - weights
     slope = np.concatenate([exact.weights[:weights], exact.bias[:biases]])
-    noise = directions(len(unit), pairs=3, **shared)
+    noise = directions(len(widths), pairs=3, **shared)
     expected = ((noise @ (widths * slope))[:, None] * noise).mean(axis=0) / widths
     got = np.concatenate([found.weights[:weights], found.bias[:biases]])
     np.testing.assert_allclose(got, expected, rtol=0, atol=1e-5 * abs(expected).max() + 1e-9)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy.optimize import minimize
+from threadpoolctl import threadpool_limits
 
 from dynamics.crnn.architecture import Architecture
 from dynamics.crnn.config import PredictiveCoding
@@ -33,7 +34,7 @@ def found(net, rule):
 
 
 def layers(net, flat):
-    """Weights, bias less threshold and temperature of each free layer, and its penalty a unit, from all parameters in one vector."""
+    """Weights, bias less threshold and temperature of each free layer, its penalty a unit; from all parameters in one vector."""
     architecture = net.architecture
     weights, bias = flat[: net.weights.size], flat[net.weights.size :]
     parts = (
@@ -131,6 +132,18 @@ def test_the_free_phase_is_the_pass_from_below():
     np.testing.assert_array_equal(forward(net, images), one.free)
     np.testing.assert_allclose(net.answers(one.free), answers(states[-1], *net.readout), rtol=1e-13)
     np.testing.assert_allclose(one.cost, costs(states[-1], *net.readout, targets), rtol=1e-13)
+
+
+def test_no_bit_depends_on_the_threads_of_blas():
+    net = stacks.network(Architecture.dense(300, 300, 10), 1)
+    images, targets = stacks.batch(net, 1, count=200)
+    rule, found = PredictiveCoding(nudging=0.5, rate=0.1, steps=2), []
+    for threads in (1, 2):
+        with threadpool_limits(threads, user_api="blas"):
+            one = estimate(rule, net, images, targets, seed=0, replicas=np.arange(200))
+            found.append([one.weights, one.bias, one.free, forward(net, images)])
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_states_have_the_dtype_of_the_weights():

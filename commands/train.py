@@ -142,6 +142,10 @@ def certify(
             return refuse(
                 f"{run} was trained on streams, which have no fixed point to certify: name a run on static images"
             )
+        if found.experiment.from_below:
+            return refuse(
+                f"{run} answers by a pass from below, which has no fixed point to certify: name a run of a rule that relaxes"
+            )
         network.require_multilinear()
         network.require_logistic()
         network.require_undivided()

@@ -1,6 +1,7 @@
 """One experiment as a frozen value: read from TOML, overridden key by key, refused with the key's full path.
 
-Main results: Experiment, load, load_all, fingerprint; the rules Deterministic, Stochastic, Continual, Backpropagation, Implicit.
+Main results: Experiment, load, load_all, fingerprint; the rules Deterministic, Stochastic, Continual, Backpropagation, Implicit,
+PredictiveCoding, EvolutionStrategies.
 """
 
 from __future__ import annotations
@@ -187,7 +188,32 @@ class Implicit(Table, frozen=True, tag_field="kind", tag="implicit"):
     max_steps: Count
 
 
-Rule = Deterministic | Stochastic | Continual | Backpropagation | Implicit
+class PredictiveCoding(Table, frozen=True, tag_field="kind", tag="predictive_coding"):
+    """Predictive coding on dense layers: `steps` of descent on the activities at `rate`, outputs nudged, then local updates.
+
+    The network computes from below and is asked so: network.leak, network.rest and inference are not read.
+    """
+
+    nudging: Positive
+    rate: Positive
+    steps: Count
+
+
+class EvolutionStrategies(Table, frozen=True, tag_field="kind", tag="evolution_strategies"):
+    """Costs of `pairs` of opposite perturbations of all free layers' parameters, each from one relaxation.
+
+    width: standard deviation of a perturbation in units of 1/√(fan in), those of network.scales, of a layer's weights and biases;
+    one number, or one a free layer. spiking: leaky spikes, of one noise in all relaxations of an update.
+    """
+
+    pairs: Count
+    width: Positive | tuple[Positive, ...]
+    steps: Count
+    window: Count
+    spiking: bool = False
+
+
+Rule = Deterministic | Stochastic | Continual | Backpropagation | Implicit | PredictiveCoding | EvolutionStrategies
 
 
 class SgdTable(Table, frozen=True, tag_field="kind", tag="sgd"):
@@ -252,7 +278,15 @@ class Experiment(Table, frozen=True):
     @property
     def spikes(self) -> bool:
         """Whether the rule learns, and the network is asked, with spikes."""
-        return isinstance(self.rule, Stochastic) or (isinstance(self.rule, Backpropagation) and self.rule.spiking)
+        rule = self.rule
+        return isinstance(rule, Stochastic) or (
+            isinstance(rule, Backpropagation | EvolutionStrategies) and rule.spiking
+        )
+
+    @property
+    def from_below(self) -> bool:
+        """Whether the rule learns, and the network is asked, by passes from below, in which nothing relaxes."""
+        return isinstance(self.rule, PredictiveCoding)
 
     def architecture(self, shape: tuple[int, ...], classes: int) -> Architecture:
         """The layers on images of this shape, the readout included; ValueError says what does not fit."""
@@ -319,6 +353,8 @@ def _check_together(experiment: Experiment) -> None:
         raise ValueError(f"training.rates must not all be 0, nothing would be learned, got {list(training.rates)}")
     per_layer = [(f"network.{name}", getattr(network, name)) for name in ("temperature", "threshold", "leak")]
     per_layer += [("network.lateral", network.lateral), ("training.rate_penalty", training.rate_penalty)]
+    if isinstance(rule, EvolutionStrategies):
+        per_layer.append(("rule.width", rule.width))
     if training.anneal:
         per_layer += [
             (f"training.anneal.{name}", getattr(training.anneal, name)) for name in ("temperature", "threshold")
@@ -333,7 +369,7 @@ def _check_together(experiment: Experiment) -> None:
         windows.append(("rule.window", rule.window, rule.steps_free))
     if isinstance(rule, Phases):
         windows.append(("rule.window", rule.window, rule.steps_nudged))
-    if isinstance(rule, Backpropagation):
+    if isinstance(rule, Backpropagation | EvolutionStrategies):
         windows.append(("rule.window", rule.window, rule.steps))
     for path, window, steps in windows:
         if window > steps:
@@ -345,6 +381,8 @@ def _check_together(experiment: Experiment) -> None:
         )
     _check_options(network, rule)
     _check_input(experiment)
+    if experiment.from_below:
+        _check_from_below(experiment)
     if len(set(experiment.seeds)) != len(experiment.seeds):
         raise ValueError(f"seeds must be distinct, got {list(experiment.seeds)}")
 
@@ -369,6 +407,25 @@ def _check_options(network: NetworkTable, rule: Rule) -> None:
         raise ValueError(
             "network.divisive is not for an implicit gradient, which needs one temperature for all images: use "
             f"rule.kind = 'deterministic', got {network.divisive:g}"
+        )
+
+
+def _check_from_below(experiment: Experiment) -> None:
+    """What a pass from below, layer by layer, asks of the network and of the input."""
+    if any(isinstance(layer, ConvTable) for layer in experiment.network.layers):
+        raise ValueError(
+            "network.layers must all be dense for rule.kind 'predictive_coding', got a conv layer: use kind = 'dense' or another "
+            "rule"
+        )
+    for option in ("links", "lateral", "divisive"):
+        if getattr(experiment.network, option):
+            raise ValueError(
+                f"network.{option} is for networks that relax: leave it out, or use another rule than 'predictive_coding'"
+            )
+    if experiment.input.coding != "static":
+        raise ValueError(
+            "input.coding must be 'static' for rule.kind 'predictive_coding', whose network answers at once, got "
+            f"{experiment.input.coding!r}"
         )
 
 

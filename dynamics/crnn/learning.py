@@ -18,9 +18,20 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from dynamics.crnn.bptt import backpropagate
-from dynamics.crnn.config import Backpropagation, Continual, Deterministic, Implicit, Rule, Stochastic
+from dynamics.crnn.config import (
+    Backpropagation,
+    Continual,
+    Deterministic,
+    EvolutionStrategies,
+    Implicit,
+    PredictiveCoding,
+    Rule,
+    Stochastic,
+)
+from dynamics.crnn.evolution import evolve
 from dynamics.crnn.network import Array, Drive, Frames, Network, Spiking
-from dynamics.crnn.readout import answers, costs
+from dynamics.crnn.predictive_coding import predictive_gradient
+from dynamics.crnn.readout import answers, cost_slopes, costs
 from dynamics.crnn.wiring import accumulate_images, unpack
 from dynamics.kernel import kernel
 from dynamics.philox import STREAM_FREE, STREAM_NUDGED, STREAM_OPPOSITE, STREAM_SIGN, words
@@ -57,6 +68,10 @@ def estimate(
         weights, bias, free = found.weights, found.bias, found.average
     elif isinstance(rule, Continual):
         weights, bias, free = _continual(rule, network, images, targets)
+    elif isinstance(rule, PredictiveCoding):
+        weights, bias, free = predictive_gradient(rule, network, images, targets)
+    elif isinstance(rule, EvolutionStrategies):
+        weights, bias, free = evolve(rule, network, images, targets, seed=seed, replicas=replicas)
     else:
         response = respond(rule, network, images, targets, seed=seed, replicas=replicas)
         weights, bias = gradient(network, response)
@@ -175,18 +190,11 @@ def _implicit(rule: Implicit, network: Network, images: Array | Frames, targets:
     mean, _ = network.settle(network.constants(images), tolerance=rule.tolerance, max_steps=rule.max_steps)
     susceptibility = mean * (1.0 - mean) / network.per_unit(network.temperature)
     force = np.tile(network.pull, (len(mean), 1))
-    network.outputs(force)[:] += output_error(network, network.outputs(mean), targets)
+    network.outputs(force)[:] += cost_slopes(network.outputs(mean), *network.readout, targets)
     systems = np.eye(network.architecture.units) - susceptibility[:, :, None] * network.couplings
     with threadpool_limits(1, user_api="blas"):
         adjoint = np.linalg.solve(systems, (susceptibility * force)[:, :, None])[:, :, 0].astype(network.dtype)
     return Response(mean, -adjoint, mean, images)
-
-
-def output_error(network: Network, outputs: Array, targets: Array) -> Array:
-    """∂C/∂s of the last layer, (B, units of it)."""
-    weights, bias = network.readout
-    error = answers(outputs, weights, bias) - targets
-    return np.einsum("bc,jc->bj", error, weights) if network.architecture.classes else error
 
 
 def readout_gradient(network: Network, outputs: Array, targets: Array) -> tuple[Array, Array]:

@@ -1,6 +1,6 @@
 """How a network's answer is read and what it costs: a squared error inside the dynamics, or a softmax outside it.
 
-Main results: cost_slope, costs, answers.
+Main results: cost_slope, cost_slopes, costs, answers.
 
 Squared error: C = ½‖s_o − y‖² on the last layer. Cross-entropy: C = −Σ_c y_c ln softmax(s W + c)_c of the last layer s,
 whose force −β ∂C/∂s = −β W(softmax(sW + c) − y) reaches every unit of that layer.
@@ -56,6 +56,17 @@ def answers(
     logits = outputs @ weights + bias
     odds = np.exp(logits - logits.max(axis=1, keepdims=True))
     return odds / odds.sum(axis=1, keepdims=True)
+
+
+def cost_slopes(
+    outputs: NDArray[np.floating],
+    weights: NDArray[np.floating],
+    bias: NDArray[np.floating],
+    targets: NDArray[np.floating],
+) -> NDArray[np.floating]:
+    """∂C/∂s of each image's last layer, (B, units); targets (B, outputs)."""
+    error = answers(outputs, weights, bias) - targets
+    return np.einsum("bc,jc->bj", error, weights) if weights.shape[1] else error
 
 
 def costs(

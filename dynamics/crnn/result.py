@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from dynamics.crnn.config import Experiment, fingerprint
 from dynamics.crnn.network import STREAM_INFERENCE, Network, Spiking
+from dynamics.crnn.predictive_coding import forward
 from dynamics.crnn.run import Run, State, runs_at_start
 from dynamics.crnn.stability import Stability
 from dynamics.datasets import Images
@@ -62,15 +63,20 @@ def record(run: Run, state: State, wall: dict[str, float]) -> dict[str, Any]:
 
 
 def hits(run: Run, network: Network, images: Images, *, mean_field: bool = False) -> NDArray[np.bool_]:
-    """Whether the most active output is the label, (n,); leaky spikes where the rule spikes, unless mean_field."""
+    """Whether the most active output is the label, (n,), after a relaxation, or a pass from below where the rule computes so.
+
+    With leaky spikes where the rule spikes, unless mean_field.
+    """
     inference, spikes = run.experiment.inference, run.experiment.spikes and not mean_field
     right = np.empty(len(images.labels), dtype=bool)
     for first in range(0, right.size, INFERENCE_BATCH):
         chosen = np.arange(first, min(first + INFERENCE_BATCH, right.size))
         spiking = Spiking(run.seed, STREAM_INFERENCE, images.indices[chosen]) if spikes else None
-        answered = network.infer(
-            run.images(images, chosen), steps=inference.steps, window=inference.window, spiking=spiking
-        )
+        shown = run.images(images, chosen)
+        if run.experiment.from_below:
+            answered = network.answers(forward(network, shown))
+        else:
+            answered = network.infer(shown, steps=inference.steps, window=inference.window, spiking=spiking)
         right[chosen] = answered.argmax(axis=1) == images.labels[chosen]
     return right
 

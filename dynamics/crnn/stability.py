@@ -1,6 +1,6 @@
 """How a network relaxes, looked at as it learns: what stands between EP and a settled free phase.
 
-Main results: Stability, stability.
+Main results: Stability, stability, NO_MAP.
 """
 
 from __future__ import annotations
@@ -30,6 +30,10 @@ class Stability(NamedTuple):
     contraction: float
 
 
+# of what does not relax by one map
+NO_MAP = Stability(math.nan, math.nan)
+
+
 def stability(network: Network, images: Array | Frames) -> Stability:
     """Means over images (B, inputs), in float64, of 150 deterministic steps from rest, fewer where a residual meets rounding.
 
@@ -39,9 +43,9 @@ def stability(network: Network, images: Array | Frames) -> Stability:
     try:
         drives = Drives(network)
     except ValueError:
-        return Stability(math.nan, math.nan)
+        return NO_MAP
     if isinstance(images, Frames):
-        return Stability(math.nan, math.nan)
+        return NO_MAP
     network, states = drives.network, drives.network.start(len(images))
     constants, residuals = network.constants(images), []
     while len(residuals) < STEPS and not (residuals and residuals[-1].min() < LEAST_RESIDUAL):

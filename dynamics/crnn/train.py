@@ -23,7 +23,7 @@ from dynamics.crnn.network import Array
 from dynamics.crnn.optimiser import Moments, descend, schedule
 from dynamics.crnn.result import hits, record
 from dynamics.crnn.run import Run, State
-from dynamics.crnn.stability import stability
+from dynamics.crnn.stability import NO_MAP, stability
 from dynamics.datasets import Augmentation
 from dynamics.provenance import remove_leftovers
 
@@ -161,7 +161,7 @@ def close_epoch(run: Run, state: State) -> State:
         validation_accuracy=np.append(state.validation_accuracy, right.mean()),
         rates=np.vstack([state.rates, means[2:]]),
         norms=np.vstack([state.norms, norms]),
-        stability=np.vstack([state.stability, stability(network, probes)]),
+        stability=np.vstack([state.stability, NO_MAP if run.experiment.from_below else stability(network, probes)]),
     )
 
 

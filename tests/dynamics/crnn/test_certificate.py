@@ -260,6 +260,11 @@ def test_what_is_no_run_is_one_sentence(tmp_path, capsys, prepare, arguments, se
     assert caught.out == ""
 
 
+def test_a_net_that_computes_from_below_is_not_certified(capsys):
+    assert stochep.run(["certify", str(RESULTS / "digits_predictive_coding" / "0")]) == 2
+    assert "answers by a pass from below, which has no fixed point to certify" in capsys.readouterr().err
+
+
 def test_max_pooling_is_outside_the_theory():
     net = stacks.network(Architecture((1, 6, 6), (Conv(2, 3, pool=2, pooling="max"),), classes=2), 0)
     with pytest.raises(ValueError, match="max pooling is outside the theory"):

@@ -12,6 +12,9 @@ from dynamics.crnn.config import fingerprint, load
 ROOT = Path(__file__).parents[3]
 EXPERIMENTS = sorted((ROOT / "experiments").glob("digits_*.toml"))
 STOCHASTIC = ROOT / "experiments" / "digits_stochastic.toml"
+CONV = "kind='conv', channels=3, kernel=3, pool=2"
+PREDICTIVE = "{kind='predictive_coding', nudging=1.0, rate=0.1, steps=5}"
+EVOLUTION = "{kind='evolution_strategies', pairs=1, width=0.1, steps=5, window=2}"
 
 
 @pytest.mark.parametrize(
@@ -111,6 +114,27 @@ def test_overrides_reach_the_experiment():
             r"rule\.rates must have one value per array of weights, 2, got 1",
         ),
         (["rule.steps_nudged=5", "rule.window=10"], r"rule\.window must not exceed its phase of 5 steps, got 10"),
+        ([f"rule={EVOLUTION}", "rule.window=10"], r"rule\.window must not exceed its phase of 5 steps, got 10"),
+        (
+            [f"rule={EVOLUTION}", "rule.width=[0.1, 0.2, 0.3]"],
+            r"rule\.width must be one number or one per layer, 2, got 3: \[0\.1, 0\.2, 0\.3\]",
+        ),
+        (
+            [f"rule={PREDICTIVE}", f"network.layers=[{{{CONV}}}, {{kind='dense', units=10}}]"],
+            r"network\.layers must all be dense for rule\.kind 'predictive_coding', got a conv layer: use kind = 'dense'",
+        ),
+        (
+            [f"rule={PREDICTIVE}", "input.coding=frames", "data.name=saccades"],
+            r"input\.coding must be 'static' for rule\.kind 'predictive_coding', .*, got 'frames'",
+        ),
+        ([f"rule={PREDICTIVE}", "input.coding=bernoulli"], r"input\.coding 'bernoulli' needs a rule that spikes"),
+        *(
+            (
+                [f"rule={rule}", "network.activation=hard_sigmoid"],
+                r"network\.activation 'hard_sigmoid' needs deterministic EP",
+            )
+            for rule in (PREDICTIVE, EVOLUTION)
+        ),
     ],
 )
 def test_what_does_not_go_together_is_named(overrides, sentence):
@@ -156,12 +180,20 @@ def test_the_fingerprint_sees_every_value_but_the_seeds():
     assert fingerprint(load(STOCHASTIC, ["rule.phases=independent"])) != fingerprint(plain)
 
 
-def test_the_four_digits_experiments_differ_in_their_rule_and_its_rates_alone():
+def test_evolution_strategies_spike_where_told_and_take_what_relaxes():
+    shared = [f"rule={EVOLUTION}", f"network.layers=[{{{CONV}}}, {{kind='dense', units=10}}]", "rule.width=[0.1, 0.2]"]
+    still, noisy = (load(STOCHASTIC, [*shared, f"rule.spiking={spiking}"]) for spiking in ("false", "true"))
+    assert (still.spikes, noisy.spikes) == (False, True)
+    assert not still.from_below
+    assert load(STOCHASTIC, [f"rule={PREDICTIVE}"]).from_below
+
+
+def test_digits_experiments_differ_in_their_rule_and_its_rates_alone():
     shared = {
         msgspec.json.encode((e.seeds, e.data, e.network, msgspec.structs.replace(e.training, rates=()), e.inference))
         for e in map(load, EXPERIMENTS)
     }
-    assert len(EXPERIMENTS) == 4
+    assert len(EXPERIMENTS) == 8
     assert len(shared) == 1
 
 

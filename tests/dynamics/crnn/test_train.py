@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dynamics.crnn import checkpoint
-from dynamics.crnn.config import Backpropagation, Continual, load
+from dynamics.crnn.config import Backpropagation, Continual, EvolutionStrategies, PredictiveCoding, load
 from dynamics.crnn.learning import estimate
 from dynamics.crnn.result import accuracy, recorded
 from dynamics.crnn.run import prepare
@@ -58,19 +58,31 @@ def weights(folder):
 
 
 @pytest.mark.exact
-def test_a_resumed_run_equals_the_unbroken_one(tmp_path):
-    (expected,) = finish(prepare(tiny(), tmp_path / "whole"))
-    (broken,) = prepare(tiny(), tmp_path / "broken")
+@pytest.mark.parametrize(
+    "rule",
+    [
+        tiny().rule,
+        PredictiveCoding(nudging=0.5, rate=0.2, steps=4),
+        EvolutionStrategies(pairs=2, width=0.1, steps=4, window=2, spiking=True),
+    ],
+)
+def test_a_resumed_run_equals_the_unbroken_one(tmp_path, rule):
+    experiment = msgspec.structs.replace(tiny(), rule=rule)
+    (expected,) = finish(prepare(experiment, tmp_path / "whole"))
+    (broken,) = prepare(experiment, tmp_path / "broken")
     with pytest.raises(KeyboardInterrupt):
         train(broken, interrupt_at(broken, 12))
     assert [file.name for file in (broken.folder / "checkpoints").iterdir()] == [
         "epoch-000001.npz",
         "epoch-000001_000003.npz",
     ]
-    (resumed,) = prepare(tiny(), tmp_path / "broken", resume=True)
+    (resumed,) = prepare(experiment, tmp_path / "broken", resume=True)
     assert (resumed.state.epoch, int(resumed.state.batch)) == (1, 3)
     (found,) = finish([resumed])
-    assert (found["metrics"], found["curves"]) == (expected["metrics"], expected["curves"])
+    assert found["metrics"] == expected["metrics"]
+    # a pass from below has no relaxation to look at: nan there
+    np.testing.assert_equal(found["curves"], expected["curves"])
+    assert np.isnan(found["curves"]["radius"]).all() == isinstance(rule, PredictiveCoding)
     whole, folder = tmp_path / "whole/tiny/0", tmp_path / "broken/tiny/0"
     for name in ("weights.npz", "checkpoints/epoch-000003.npz"):
         assert (whole / name).read_bytes() == (folder / name).read_bytes()
@@ -78,7 +90,7 @@ def test_a_resumed_run_equals_the_unbroken_one(tmp_path):
 
 @pytest.mark.exact
 @pytest.mark.skipif(numba.config.NUMBA_NUM_THREADS < 2, reason="one thread here")
-@pytest.mark.parametrize("rule", ["stochastic", "implicit"])
+@pytest.mark.parametrize("rule", ["stochastic", "implicit", "predictive_coding", "evolution"])
 def test_an_epoch_does_not_depend_on_the_number_of_threads(tmp_path, rule):
     path = EXPERIMENT.with_name(f"digits_{rule}.toml")
     shared = [o for o in TINY if rule == "stochastic" or not o.startswith("rule.")]
@@ -284,15 +296,19 @@ def test_every_option_trains_and_differs_from_the_plain_run(tmp_path, rule):
 
 
 @pytest.mark.exact
-@pytest.mark.parametrize("rule", ["bptt", "bptt_spikes", "continual"])
+@pytest.mark.parametrize("rule", ["bptt", "bptt_spikes", "continual", "predictive_coding", "evolution"])
 def test_the_other_rules_lower_the_cost(tmp_path, rule):
     tables = {
         "bptt": Backpropagation(steps=8, window=2),
         "bptt_spikes": Backpropagation(steps=8, window=4, spiking=True),
         "continual": Continual(nudging=0.5, steps_free=8, steps_nudged=4, window=2, rates=(1e-3, 1e-3)),
+        "predictive_coding": PredictiveCoding(nudging=0.5, rate=0.2, steps=8),
+        "evolution": EvolutionStrategies(pairs=20, width=0.1, steps=8, window=2),
     }
+    # random directions bear no larger rates
+    rates = [0.05, 0.02] if rule == "evolution" else [0.5, 0.2]
     experiment = msgspec.structs.replace(
-        tiny("training.batch=16", "training.rates=[0.5, 0.2]", "network.leak=0.5"), rule=tables[rule]
+        tiny("training.batch=16", f"training.rates={rates}", "network.leak=0.5"), rule=tables[rule]
     )
     (document,) = finish(prepare(experiment, tmp_path))
     assert document["curves"]["train_cost"][-1] < 0.8 * document["curves"]["train_cost"][0]

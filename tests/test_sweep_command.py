@@ -1,4 +1,4 @@
-"""`stochep sweep` from outside: the same bits from any workers, only what is missing computed, and one sentence when it cannot be."""
+"""`stochep sweep` from outside: the same bits from any workers, only what is missing computed, one sentence when it cannot be."""
 
 from __future__ import annotations
 

@@ -48,9 +48,8 @@ def killed_at_random(command: Command, out: Path, generator: random.Random) -> b
 
     if not more:
         # before anything is written: while modules load, data are read, or workers start
-        waited_for(
-            process, lambda begin=time.monotonic(), moment=3 * generator.random(): time.monotonic() - begin > moment
-        )
+        moment = time.monotonic() + 3 * generator.random()
+        waited_for(process, lambda: time.monotonic() > moment)
     waited_for(process, far_enough)
     time.sleep(0.08 * generator.random())
     alive = process.poll() is None

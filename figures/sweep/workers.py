@@ -6,6 +6,7 @@ Main results: Pool, Local, Cluster, Desk, run, ClusterLost, processors.
 from __future__ import annotations
 
 import os
+import socket
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
@@ -94,12 +95,15 @@ class Cluster:
         """Connect; ValueError when there is no dask.distributed here, no scheduler there, or workers of another version."""
         try:
             from distributed import Client
+            from distributed.comm import get_address_host_port
         except ImportError as error:
             raise ValueError(f"--cluster needs dask.distributed, which is not installed: {INSTALL}") from error
         self.address = address
         try:
+            # a Client that finds nobody takes long to go, and complains
+            socket.create_connection(get_address_host_port(address), SECONDS_TO_CONNECT).close()
             self.client = Client(address, timeout=SECONDS_TO_CONNECT, set_as_default=False)
-        except (OSError, ValueError, TypeError) as error:
+        except (OSError, OverflowError, TypeError, ValueError) as error:
             raise ValueError(
                 f"--cluster {address} cannot be reached: start `dask scheduler` and name its address, tcp://HOST:PORT"
             ) from error

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from figures.networks import Network
 
 FAILED, USAGE = 1, 2
+# characters of a sentence that refuses
+MOST_SHOWN = 1500
 # of a training that is not watched on a terminal
 SECONDS_BETWEEN_LINES = 10.0
 
@@ -46,6 +48,8 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """The exit code of one command line."""
+    if unreadable := next((one for one in arguments if "\0" in one or _is_broken(one)), None):
+        return _refuse(f"the argument {unreadable!r} is no text: it holds a NUL character or is not UTF-8")
     try:
         return app(arguments) or 0
     except CycloptsError as error:
@@ -114,7 +118,7 @@ def train(
             with _progress(one) as report:
                 documents.append(train_run(one, report))
         except (ConvergenceError, Divergence, OSError) as error:
-            print(f"{one.experiment.name} seed {one.seed} failed: {error}", file=sys.stderr)
+            print(f"stochep: {one.experiment.name} seed {one.seed} failed: {_one_line(str(error))}", file=sys.stderr)
             return FAILED
         except KeyboardInterrupt:
             print(
@@ -168,12 +172,17 @@ def certify(
     from dynamics.crnn.certificate import certify as certify_network
     from dynamics.crnn.certificate_table import table
     from dynamics.crnn.result import recorded
+    from dynamics.crnn.run import MOST_NUMBERS
     from dynamics.provenance import make_writable, provenance, write_json
     from meanfield import ConvergenceError
 
-    for name, value, least in (("images", images, 2), ("replicas", replicas, 2), ("seed", seed, 0)):
-        if value < least:
-            return _refuse(f"--{name} must be at least {least}, got {value}")
+    for name, value, least, most in (
+        ("images", images, 2, 10**6),
+        ("replicas", replicas, 2, 10**6),
+        ("seed", seed, 0, 2**63 - 1),
+    ):
+        if not least <= value <= most:
+            return _refuse(f"--{name} must be at least {least} and at most {most}, got {value}")
     try:
         found, network = recorded(run, data_dir)
         if found.experiment.input.coding == "frames":
@@ -185,6 +194,11 @@ def certify(
         chosen = found.data.validation.batch(slice(0, images))
         if len(chosen) < images:
             return _refuse(f"--images must be at most the {len(chosen)} validation images, got {images}")
+        if (numbers := images * replicas * network.architecture.units) > MOST_NUMBERS:
+            return _refuse(
+                f"--images and --replicas ask for {numbers:,} traces at once, more than the {MOST_NUMBERS:,} that are made room "
+                "for: lower one of them"
+            )
         if out is not None:
             make_writable(out)
     except ValueError as error:
@@ -194,7 +208,7 @@ def certify(
             certificate = certify_network(network, np.asarray(chosen), seed=seed, replicas=replicas)
             report(1.0)
     except ConvergenceError as error:
-        print(f"stochep: {error}", file=sys.stderr)
+        print(f"stochep: {_one_line(str(error))}", file=sys.stderr)
         return FAILED
     document = {
         **provenance(), "name": found.experiment.name, "seed": found.seed, "images": images, "replicas": replicas,
@@ -393,7 +407,7 @@ def compare_rules(
     except ValueError as error:
         return _refuse(error)
     except ConvergenceError as error:
-        print(f"stochep: {error}", file=sys.stderr)
+        print(f"stochep: {_one_line(str(error))}", file=sys.stderr)
         return FAILED
     print(msgspec.json.encode(rows).decode() if json else harness.table(rows, budget=budget))
     return 0
@@ -472,7 +486,7 @@ def bias(
             return _refuse(
                 f"--recommend draws no figure: leave out --out {out}, or write the document with --json > FILE"
             )
-        if couplings.endswith(".npz") or (couplings not in networks.FAMILIES and Path(couplings).exists()):
+        if couplings.endswith(".npz") or (couplings not in networks.FAMILIES and os.path.exists(couplings)):
             network = networks.from_file(Path(couplings))
             if size not in (None, network.size):
                 return _refuse(f"--size {size} contradicts {couplings} of {network.size} units: leave it out")
@@ -573,7 +587,7 @@ def figures(*names: str, out: Path = Path("figures/out"), anew: bool = False) ->
         except ValueError as error:
             return _refuse(error)
         except (OSError, RuntimeError) as error:
-            print(f"stochep: {name} failed: {error}", file=sys.stderr)
+            print(f"stochep: {name} failed: {_one_line(str(error))}", file=sys.stderr)
             return FAILED
         print(*written, sep="\n", flush=True)
     return 0
@@ -607,8 +621,19 @@ def _bar(title: str) -> Iterator[Callable[[float], None]]:
 
 
 def _refuse(error: Exception | str) -> int:
-    print(f"stochep: {error}", file=sys.stderr)
+    print(f"stochep: {_one_line(str(error))}", file=sys.stderr)
     return USAGE
+
+
+def _one_line(text: str) -> str:
+    """What a file or an argument made longer than can be read cut in its middle, and nothing that moves a terminal's cursor."""
+    text = "".join(one if one.isprintable() else repr(one)[1:-1] for one in " ".join(text.split()))
+    return text if len(text) <= MOST_SHOWN else f"{text[: MOST_SHOWN // 2]} … {text[-MOST_SHOWN // 2 :]}"
+
+
+def _is_broken(text: str) -> bool:
+    """Whether it holds bytes that are not UTF-8, which Python keeps as surrogates."""
+    return any("\ud800" <= one <= "\udfff" for one in text)
 
 
 def _summary(one: Run, document: dict[str, Any]) -> str:

@@ -19,8 +19,15 @@ from msgspec import Meta, Struct
 
 from dynamics.crnn.architecture import Architecture, Conv, Dense
 from dynamics.datasets import NAMES, STREAMS, Augmentation, Motion
+from dynamics.reading import contents
 
-Count = Annotated[int, Meta(ge=1)]
+# Of a file of experiments, and of one line in it: tomllib takes a time that grows with the square of a dotted key's parts.
+MOST_BYTES, MOST_DOTS = 2**16, 200
+MOST_SHOWN = 100
+_TOO_DEEP = "nests tables or arrays too deep"
+
+# far above what can be waited for, far below what a kernel counts to
+Count = Annotated[int, Meta(ge=1, le=10**9)]
 Seed = Annotated[int, Meta(ge=0, lt=2**32)]
 Positive = Annotated[float, Meta(gt=0)]
 NonNegative = Annotated[float, Meta(ge=0)]
@@ -34,7 +41,7 @@ class Table(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class MotionTable(Table, frozen=True):
     """How saccades move the images: frames, amplitude in pixels, contrast of an event (`datasets.saccades`)."""
 
-    frames: Count = Motion().frames
+    frames: Annotated[int, Meta(ge=1, le=1000)] = Motion().frames
     amplitude: Annotated[float, Meta(gt=0, le=28)] = Motion().amplitude
     contrast: Positive = Motion().contrast
 
@@ -43,7 +50,7 @@ class AugmentationTable(Table, frozen=True):
     """How a training image is drawn anew each time it is shown: mirrored in half of the cases, moved by up to `shift` pixels."""
 
     flip: bool = Augmentation().flip
-    shift: Annotated[int, Meta(ge=0)] = Augmentation().shift
+    shift: Annotated[int, Meta(ge=0, le=10**9)] = Augmentation().shift
 
 
 class DataTable(Table, frozen=True):
@@ -67,7 +74,7 @@ class ConvTable(Table, frozen=True, tag_field="kind", tag="conv"):
     channels: Count
     kernel: Count
     stride: Count = 1
-    padding: Annotated[int, Meta(ge=0)] = 0
+    padding: Annotated[int, Meta(ge=0, le=10**9)] = 0
     pool: Count = 1
     pooling: Literal["average", "max"] = "average"
 
@@ -86,7 +93,7 @@ class NetworkTable(Table, frozen=True):
     activation: σ((h − θ)/T), or for deterministic EP clip((h − θ)/T, 0, 1); not recorded where it is left out, and logistic then.
     """
 
-    layers: Annotated[tuple[ConvTable | DenseTable, ...], Meta(min_length=1)]
+    layers: Annotated[tuple[ConvTable | DenseTable, ...], Meta(min_length=1, max_length=100)]
     readout: Literal["squared-error", "cross-entropy"]
     temperature: Positive | tuple[Positive, ...]
     threshold: float | tuple[float, ...]
@@ -213,8 +220,8 @@ class InferenceTable(Table, frozen=True):
 class Experiment(Table, frozen=True):
     """One reported run, for each of `seeds`; results lie in OUT/name/seed."""
 
-    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]+$")]
-    seeds: Annotated[tuple[Seed, ...], Meta(min_length=1)]
+    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]+$", max_length=200)]
+    seeds: Annotated[tuple[Seed, ...], Meta(min_length=1, max_length=1000)]
     data: DataTable
     network: NetworkTable
     rule: Rule
@@ -247,22 +254,24 @@ class Experiment(Table, frozen=True):
 
 def load(path: Path, overrides: Sequence[str] = (), seeds: Sequence[int] = ()) -> Experiment:
     """The experiment in a TOML file under `overrides` "a.b=value" and other `seeds`; ValueError names key and value."""
+    text = contents(path, MOST_BYTES)
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
-    except tomllib.TOMLDecodeError as error:
+        raw = _parsed(text.decode("utf-8"))
+    except ValueError as error:
         raise ValueError(f"{path} is not valid TOML: {error}") from error
-    for override in overrides:
-        _override(raw, override)
-    if seeds:
-        raw["seeds"] = list(seeds)
-    _refuse_infinite(raw, "")
+    try:
+        for override in overrides:
+            _override(raw, override)
+        if seeds:
+            raw["seeds"] = list(seeds)
+        _refuse_infinite(raw, "")
+    except RecursionError as error:
+        raise ValueError(f"{path} or --set {_TOO_DEEP}") from error
     try:
         experiment = msgspec.convert(raw, Experiment)
     except msgspec.ValidationError as error:
         raise ValueError(f"{path}: {_sentence(str(error), raw)}") from error
-    _check_together(experiment)
+    check_together(experiment)
     return experiment
 
 
@@ -279,8 +288,22 @@ def load_all(paths: Sequence[Path], overrides: Sequence[str] = (), seeds: Sequen
 
 def fingerprint(experiment: Experiment) -> str:
     """SHA-256 of the resolved experiment without its seeds: equal for the runs that one figure may put together."""
-    fields = {key: value for key, value in msgspec.to_builtins(experiment).items() if key != "seeds"}
-    return hashlib.sha256(msgspec.json.encode(fields, order="sorted")).hexdigest()
+    return hashlib.sha256(msgspec.json.encode(tables(experiment), order="sorted")).hexdigest()
+
+
+def tables(experiment: Experiment) -> dict[str, Any]:
+    """The resolved experiment without its seeds."""
+    return {key: value for key, value in msgspec.to_builtins(experiment).items() if key != "seeds"}
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    """What tomllib reads; ValueError before it would take minutes, or recurse beyond what Python allows."""
+    if any(line.count(".") > MOST_DOTS for line in text.splitlines()):
+        raise ValueError(f"a line has more than {MOST_DOTS} dots, of numbers or of dotted keys")
+    try:
+        return tomllib.loads(text)
+    except RecursionError as error:
+        raise ValueError(_TOO_DEEP) from error
 
 
 def _override(raw: dict[str, Any], override: str) -> None:
@@ -290,9 +313,11 @@ def _override(raw: dict[str, Any], override: str) -> None:
     if not equals or not all(keys):
         raise ValueError(f"--set takes key=value with a dotted key, got {override!r}: try --set training.epochs=5")
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
+        value = _parsed(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         value = text.strip()
+    except ValueError as error:
+        raise ValueError(f"--set {_shown(override)} cannot be read: {error}") from error
     table = raw
     for depth, key in enumerate(keys[:-1], start=1):
         table = table.setdefault(key, {})
@@ -315,14 +340,23 @@ def _sentence(message: str, raw: dict[str, Any]) -> str:
     complaint, _, where = message.partition(" - at `")
     path = re.sub(r"\[(\d+)\]", r".\1", where.rstrip("`")).removeprefix("$").lstrip(".")
     keys = [key for key in path.split(".") if key]
-    if unknown := re.search(r"unknown field `(.*)`", complaint):
+    if unknown := re.search(r"unknown field `(.*)`", complaint, re.DOTALL):
         return f"unknown key {'.'.join([*keys, unknown[1]])}: {_nearest(unknown[1])}"
     if missing := re.search(r"missing required field `(.*)`", complaint):
         return f"key {'.'.join([*keys, missing[1]])} is missing: add it"
     value: Any = raw
     for key in keys:
         value = value[int(key)] if isinstance(value, list) else value[key]
-    return f"{path}: {complaint[:1].lower() + complaint[1:]}, got {value!r}"
+    return f"{path}: {complaint[:1].lower() + complaint[1:]}, got {_shown(value)}"
+
+
+def _shown(value: Any) -> str:
+    try:
+        text = repr(value)
+    except ValueError:
+        # hexadecimal ones are read however long they are
+        text = "a whole number of more digits than Python writes"
+    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}…"
 
 
 def _nearest(key: str) -> str:
@@ -338,7 +372,7 @@ def _nearest(key: str) -> str:
     return f"did you mean {known[close[0]]}?" if close else "remove it"
 
 
-def _check_together(experiment: Experiment) -> None:
+def check_together(experiment: Experiment) -> None:
     """What no single key can tell: windows fit into phases, and there is one value a layer or array where there are several."""
     network, rule = experiment.network, experiment.rule
     arrays = len(network.layers) + (network.readout == "cross-entropy")

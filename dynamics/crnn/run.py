@@ -204,7 +204,8 @@ def _check_size(experiment: Experiment, architecture: Architecture, data: Data) 
     if max(shown, path) * one > MOST_NUMBERS:
         raise ValueError(
             f"network.layers hold {one:,} numbers an image, {max(shown, path) * one:,} in all, more than the {MOST_NUMBERS:,} "
-            "that are made room for: use fewer units or channels, or lower padding, training.batch, rule.steps or data.motion.frames"
+            "that are made room for: use fewer units or channels, or lower padding, "
+            "training.batch, rule.steps or data.motion.frames"
         )
 
 

@@ -17,7 +17,7 @@ from commands.completion import completion
 from commands.data import data
 from commands.examples import shown
 from commands.figures import figures
-from commands.streams import FAILED, console, refuse
+from commands.streams import FAILED, complain, console, refuse, unreadable
 from commands.sweep import sweep
 from commands.train import certify, train
 
@@ -61,13 +61,14 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """The exit code of one command line."""
+    if odd := next(filter(unreadable, arguments), None):
+        return refuse(f"the argument {odd!r} is no text: it holds a NUL character or is not UTF-8")
     try:
         return app(arguments, console=console()) or 0
     except CycloptsError as error:
         return refuse(error)
     except KeyboardInterrupt:
-        print("stochep: interrupted; what is finished is kept, and a training goes on with --resume", file=sys.stderr)
-        return FAILED
+        return complain("interrupted; what is finished is kept, and a training goes on with --resume")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,7 +11,7 @@ from cyclopts import Parameter
 
 from commands.arguments import SEVERAL, Flag
 from commands.progress import bar
-from commands.streams import FAILED, print_json, print_table, refuse
+from commands.streams import complain, print_json, print_table, refuse
 
 if TYPE_CHECKING:
     from figures.networks import Network
@@ -78,7 +79,7 @@ def bias(
             return refuse(
                 f"--recommend draws no figure: leave out --out {out}, or write the document with --json > FILE"
             )
-        if couplings.endswith(".npz") or (couplings not in networks.FAMILIES and Path(couplings).exists()):
+        if couplings.endswith(".npz") or (couplings not in networks.FAMILIES and os.path.exists(couplings)):
             network = networks.from_file(Path(couplings))
             if size not in (None, network.size):
                 return refuse(f"--size {size} contradicts {couplings} of {network.size} units: leave it out")
@@ -105,8 +106,7 @@ def bias(
     try:
         written = page.publish("bias", result, bias_study.draw, out)
     except OSError as error:
-        print(f"stochep: {out} cannot be written: {error.strerror or error}; choose another --out", file=sys.stderr)
-        return FAILED
+        return complain(f"{out} cannot be written: {error.strerror or error}; choose another --out")
     print(*written, sep="\n", file=sys.stderr if json else sys.stdout)
     return 0
 

@@ -10,7 +10,7 @@ from cyclopts import App, Parameter
 from commands.arguments import SEVERAL, Flag, nearest
 from commands.examples import shown
 from commands.progress import bar, steps
-from commands.streams import FAILED, print_json, refuse
+from commands.streams import FAILED, complain, print_json, refuse
 
 claims = App(name="claims", help="The theorems and their machine checks.", help_epilogue=shown("claims"))
 
@@ -152,8 +152,7 @@ def compare_rules(
     except ValueError as error:
         return refuse(error)
     except ConvergenceError as error:
-        print(f"stochep: {error}", file=sys.stderr)
-        return FAILED
+        return complain(error)
     if json:
         print_json(rows)
     else:

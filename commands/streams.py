@@ -11,12 +11,30 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 FAILED, USAGE = 1, 2
+# characters of a sentence that refuses
+MOST_SHOWN = 1500
 
 
 def refuse(error: Exception | str) -> int:
     """Say what is wrong with the command line; its exit code."""
-    print(f"stochep: {error}", file=sys.stderr)
-    return USAGE
+    return complain(error, USAGE)
+
+
+def complain(error: Exception | str, code: int = FAILED) -> int:
+    """One line on stderr that says what is wrong or stopped; the exit code.
+
+    What a file or an argument made longer than can be read is cut in its middle, and nothing moves a terminal's cursor.
+    """
+    text = "".join(one if one.isprintable() else repr(one)[1:-1] for one in " ".join(str(error).split()))
+    if len(text) > MOST_SHOWN:
+        text = f"{text[: MOST_SHOWN // 2]} … {text[-MOST_SHOWN // 2 :]}"
+    print(f"stochep: {text}", file=sys.stderr, flush=True)
+    return code
+
+
+def unreadable(text: str) -> bool:
+    """Whether an argument holds a NUL character or bytes that are not UTF-8, which Python keeps as surrogates."""
+    return any(one == "\0" or "\ud800" <= one <= "\udfff" for one in text)
 
 
 def console(*, stderr: bool = False, width: int | None = None) -> Console:

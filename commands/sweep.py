@@ -9,7 +9,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from commands.arguments import Flag
-from commands.streams import FAILED, heed_polite_kills, print_json, print_table, refuse
+from commands.streams import FAILED, complain, heed_polite_kills, print_json, print_table, refuse
 
 
 def sweep(
@@ -61,13 +61,11 @@ def sweep(
         return refuse(error)
     except (ClusterLost, OSError) as error:
         reason = error if isinstance(error, ClusterLost) else f"{out} cannot be written to: {error.strerror or error}"
-        print(f"stochep: {name} failed: {reason}; {again}", file=sys.stderr)
-        return FAILED
+        return complain(f"{name} failed: {reason}; {again}")
     except KeyboardInterrupt:
-        print(f"stochep: {name} stopped; {again}", file=sys.stderr)
-        return FAILED
+        return complain(f"{name} stopped; {again}")
     for cell, reason in failures.items():
-        print(f"stochep: {name}: {cell} failed: {reason}", file=sys.stderr)
+        complain(f"{name}: {cell} failed: {reason}")
     document = outcome.document(plan, rows)
     if json:
         failed = [{"cell": msgspec.structs.asdict(cell), "reason": reason} for cell, reason in failures.items()]

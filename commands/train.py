@@ -13,7 +13,7 @@ from cyclopts import Parameter
 
 from commands.arguments import Flag
 from commands.progress import SECONDS_BETWEEN_LINES, bar, watched
-from commands.streams import FAILED, console, heed_polite_kills, print_json, refuse
+from commands.streams import complain, console, heed_polite_kills, print_json, refuse
 
 if TYPE_CHECKING:
     from dynamics.crnn.run import Run
@@ -73,22 +73,17 @@ def train(
             with progress(one) as report:
                 documents.append(train_run(one, report))
         except OSError as error:
-            print(
+            return complain(
                 f"{one.experiment.name} seed {one.seed} failed: {one.folder} cannot be written to: {error.strerror or error}; once "
-                "it can be, the same command with --resume goes on from the last checkpoint",
-                file=sys.stderr,
+                "it can be, the same command with --resume goes on from the last checkpoint"
             )
-            return FAILED
         except (ConvergenceError, Divergence) as error:
-            print(f"{one.experiment.name} seed {one.seed} failed: {error}", file=sys.stderr)
-            return FAILED
+            return complain(f"{one.experiment.name} seed {one.seed} failed: {error}")
         except KeyboardInterrupt:
-            print(
+            return complain(
                 f"{one.experiment.name} seed {one.seed} stopped, its state is in {one.folder / 'checkpoints'}: the same command "
-                "with --resume goes on from there",
-                file=sys.stderr,
+                "with --resume goes on from there"
             )
-            return FAILED
         if not json:
             print(_summary(one, documents[-1]), flush=True)
     if json:
@@ -130,12 +125,17 @@ def certify(
     from dynamics.crnn.certificate import certify as certify_network
     from dynamics.crnn.certificate_table import table
     from dynamics.crnn.result import recorded
+    from dynamics.crnn.run import MOST_NUMBERS
     from dynamics.provenance import make_writable, provenance, write_json
     from meanfield import ConvergenceError
 
-    for name, value, least in (("images", images, 2), ("replicas", replicas, 2), ("seed", seed, 0)):
-        if value < least:
-            return refuse(f"--{name} must be at least {least}, got {value}")
+    for name, value, least, most in (
+        ("images", images, 2, 10**6),
+        ("replicas", replicas, 2, 10**6),
+        ("seed", seed, 0, 2**63 - 1),
+    ):
+        if not least <= value <= most:
+            return refuse(f"--{name} must be at least {least} and at most {most}, got {value}")
     try:
         found, network = recorded(run, data_dir)
         if found.experiment.input.coding == "frames":
@@ -152,6 +152,11 @@ def certify(
         chosen = found.data.validation.batch(slice(0, images))
         if len(chosen) < images:
             return refuse(f"--images must be at most the {len(chosen)} validation images, got {images}")
+        if (numbers := images * replicas * network.architecture.units) > MOST_NUMBERS:
+            return refuse(
+                f"--images and --replicas ask for {numbers:,} traces at once, more than the {MOST_NUMBERS:,} that are made room "
+                "for: lower one of them"
+            )
         if out is not None:
             make_writable(out)
     except ValueError as error:
@@ -160,8 +165,7 @@ def certify(
         with bar(f"certificate of {found.experiment.name} seed {found.seed}") as report:
             certificate = certify_network(network, np.asarray(chosen), seed=seed, replicas=replicas, report=report)
     except ConvergenceError as error:
-        print(f"stochep: {error}", file=sys.stderr)
-        return FAILED
+        return complain(error)
     document = {
         **provenance(), "name": found.experiment.name, "seed": found.seed, "images": images, "replicas": replicas,
         "noise_seed": seed, **certificate.record(),

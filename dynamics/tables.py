@@ -17,6 +17,13 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import inspect
 
+from dynamics.reading import contents
+
+# Of a file, and of one line in it: tomllib takes a time that grows with the square of a dotted key's parts.
+MOST_BYTES, MOST_DOTS = 2**16, 200
+MOST_SHOWN = 100
+_TOO_DEEP = "nests tables or arrays too deep"
+
 Whole = TypeVar("Whole", bound="Table")
 
 
@@ -26,16 +33,18 @@ class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 def read(path: Path, kind: type[Whole], overrides: Sequence[str] = (), **replaced: Any) -> Whole:
     """The file's table as a `kind`, under overrides "a.b=value" and `replaced` top-level keys; ValueError names key and value."""
+    text = contents(path, MOST_BYTES)
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
-    except tomllib.TOMLDecodeError as error:
+        raw = _parsed(text.decode("utf-8"))
+    except ValueError as error:
         raise ValueError(f"{path} is not valid TOML: {error}") from error
-    for override in overrides:
-        _override(raw, override)
-    raw |= replaced
-    _refuse_infinite(raw, "")
+    try:
+        for override in overrides:
+            _override(raw, override)
+        raw |= replaced
+        _refuse_infinite(raw, "")
+    except RecursionError as error:
+        raise ValueError(f"{path} or --set {_TOO_DEEP}") from error
     try:
         return msgspec.convert(raw, kind)
     except msgspec.ValidationError as error:
@@ -47,6 +56,16 @@ def digest(value: Any) -> str:
     return hashlib.sha256(msgspec.json.encode(value, order="sorted")).hexdigest()
 
 
+def _parsed(text: str) -> dict[str, Any]:
+    """What tomllib reads; ValueError before it would take minutes, or recurse beyond what Python allows."""
+    if any(line.count(".") > MOST_DOTS for line in text.splitlines()):
+        raise ValueError(f"a line has more than {MOST_DOTS} dots, of numbers or of dotted keys")
+    try:
+        return tomllib.loads(text)
+    except RecursionError as error:
+        raise ValueError(_TOO_DEEP) from error
+
+
 def _override(raw: dict[str, Any], override: str) -> None:
     """Write one "a.b=value" into the raw tables; the value reads as TOML, or else as a string."""
     path, equals, text = override.partition("=")
@@ -54,9 +73,11 @@ def _override(raw: dict[str, Any], override: str) -> None:
     if not equals or not all(keys):
         raise ValueError(f"--set takes key=value with a dotted key, got {override!r}: try --set training.epochs=5")
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
+        value = _parsed(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         value = text.strip()
+    except ValueError as error:
+        raise ValueError(f"--set {_shown(override)} cannot be read: {error}") from error
     table = raw
     for depth, key in enumerate(keys[:-1], start=1):
         table = table.setdefault(key, {})
@@ -80,7 +101,7 @@ def _sentence(message: str, raw: dict[str, Any], kind: type[Table]) -> str:
     path = re.sub(r"\[(\d+)\]", r".\1", where.rstrip("`")).removeprefix("$").lstrip(".")
     keys = [key for key in path.split(".") if key]
     known = list(_known("", inspect.type_info(kind)))
-    if unknown := re.search(r"unknown field `(.*)`", complaint):
+    if unknown := re.search(r"unknown field `(.*)`", complaint, re.DOTALL):
         places = {name: prefix + name for prefix, name, _ in known}
         return f"unknown key {'.'.join([*keys, unknown[1]])}: {_nearest(unknown[1], places) or 'remove it'}"
     if missing := re.search(r"missing required field `(.*)`", complaint):
@@ -91,7 +112,16 @@ def _sentence(message: str, raw: dict[str, Any], kind: type[Table]) -> str:
     named = ".".join(key for key in keys if not key.isdigit())
     words = {word: repr(word) for prefix, name, inner in known if prefix + name == named for word in _words(inner)}
     meant = _nearest(value, words) if isinstance(value, str) else ""
-    return f"{path}: {complaint[:1].lower() + complaint[1:]}, got {value!r}{': ' * bool(meant)}{meant}"
+    return f"{path}: {complaint[:1].lower() + complaint[1:]}, got {_shown(value)}{': ' * bool(meant)}{meant}"
+
+
+def _shown(value: Any) -> str:
+    try:
+        text = repr(value)
+    except ValueError:
+        # hexadecimal ones are read however long they are
+        text = "a whole number of more digits than Python writes"
+    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}…"
 
 
 def _nearest(word: str, known: dict[str, str]) -> str:

@@ -18,7 +18,7 @@ from rich.table import Table
 from dynamics import Estimate, estimate_gradient, exact_gradient
 from dynamics.enumeration import MAX_UNITS
 from figures import page
-from figures.networks import Network
+from figures.networks import LARGEST, Network
 from meanfield import (
     ConvergenceError,
     Gradient,
@@ -40,6 +40,8 @@ LEAK = 0.1
 REFERENCES = ("exact", "sampled")
 # A sampled reference uses this many times the samples of an estimate.
 REFERENCE_SAMPLES = 16
+# That one array of a sampled reference holds, 0.5 GiB.
+MOST_NUMBERS = 2**26
 # Colour and line of a mean-field estimator, colour and name of a sampled one.
 LOOKS = {
     "one-sided": (page.MEAN_FIELD, ":"), "symmetric": (page.MEAN_FIELD, "-"), "holomorphic": (page.LINEAR, "--"),
@@ -248,12 +250,19 @@ def checked(
     for nudging in nudgings:
         if not math.isfinite(nudging) or nudging == 0:
             raise ValueError(f"--nudgings must be finite and non-zero, got {nudging}: the estimators divide by it")
+        if not 1 / LARGEST <= abs(nudging) <= LARGEST:
+            raise ValueError(f"--nudgings must be between {1 / LARGEST:g} and {LARGEST:g} in size, got {nudging}")
     for estimator in estimators:
         if estimator not in ESTIMATORS:
             raise ValueError(f"--estimators must be among {', '.join(ESTIMATORS)}, got {estimator!r}")
     if reference not in REFERENCES:
         raise ValueError(f"--reference must be one of {', '.join(REFERENCES)}, got {reference!r}")
     whole_number("samples", samples, 2)
+    if reference == "sampled" and (numbers := REFERENCE_SAMPLES * samples * network.size) > MOST_NUMBERS:
+        raise ValueError(
+            f"--reference sampled keeps {REFERENCE_SAMPLES} × {samples} samples of {network.size} units, {numbers:,} numbers, more "
+            f"than the {MOST_NUMBERS:,} that are made room for: lower --samples"
+        )
     if reference == "exact" and network.size > MAX_UNITS:
         raise ValueError(
             f"--reference exact enumerates at most {MAX_UNITS} units, got {network.size}: use --reference sampled"
@@ -273,7 +282,8 @@ def _reference(model: Model, cost: QuadraticCost, kind: str, samples: int, seed:
             steps_free=sweeps(model),
         )  # fmt: skip
         target, radius = estimate.value, RADIUS * float(np.linalg.norm(estimate.standard_error.couplings))
-    if not target.couplings.any():
+    # of a tiny gradient the squares may vanish
+    if _norm(target) == 0:
         raise ValueError(
             f"the coupling gradient is zero at temperature {model.temperature}, so no error is relative to it: "
             "raise the temperature or choose other outputs"

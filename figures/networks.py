@@ -5,15 +5,22 @@ Main results: Network, FAMILIES, family, from_file.
 
 from __future__ import annotations
 
-import zipfile
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from dynamics.reading import archive
 from meanfield import Model, QuadraticCost
-from meanfield.model import FloatArray, whole_number
+from meanfield.model import FloatArray, positive_number, whole_number
+
+# What is made room for: three matrices of so many units take 0.1 GiB. A file holds two arrays and two short ones.
+MOST_UNITS = 2048
+MOST_BYTES = 8 * (MOST_UNITS**2 + 8 * MOST_UNITS)
+# Couplings over temperatures, squared and multiplied, stay far from where float64 ends.
+LARGEST = 1e30
 
 
 class Network(NamedTuple):
@@ -30,7 +37,17 @@ class Network(NamedTuple):
         return len(self.bias)
 
     def at(self, temperature: float, *, scaled_bias: bool = False) -> Model:
-        """The model at one temperature; scaled_bias: b ∝ T, which keeps the units' activities as the temperature grows."""
+        """The model at one temperature; scaled_bias: b ∝ T, which keeps the units' activities as the temperature grows.
+
+        ValueError where it is so high or low that what is computed leaves the range of float64.
+        """
+        largest = max(np.abs(self.couplings).max(), np.abs(self.bias).max())
+        temperature = positive_number("temperature", temperature)
+        if not (1 / LARGEST <= temperature <= LARGEST and largest <= LARGEST * min(1.0, temperature)):
+            raise ValueError(
+                f"temperature must be between {1 / LARGEST:g} and {LARGEST:g}, and couplings and bias at most {LARGEST:g} in size "
+                f"and times the temperature, got temperature {temperature} and {largest:g}: choose another unit for all of them"
+            )
         return Model(self.couplings, self.bias * (temperature if scaled_bias else 1.0), temperature)
 
 
@@ -73,20 +90,20 @@ def family(name: str, size: int, seed: int) -> Network:
         raise ValueError(f"--couplings must be one of {', '.join(FAMILIES)} or a .npz file, got {name!r}")
     if isinstance(size, bool) or size < 3:
         raise ValueError(f"--size must be at least 3, one unit beside the two outputs, got {size}")
+    if size > MOST_UNITS:
+        raise ValueError(f"--size must be at most {MOST_UNITS:,}, got {size}: more couplings are not made room for")
     return FAMILIES[name](whole_number("size", size, 3), whole_number("seed", seed, 0))
 
 
 def from_file(path: Path) -> Network:
     """The arrays couplings and bias of an .npz file, optionally outputs and target (default: the last unit, towards 1)."""
+    # os.path: what no file can be named is no file
+    if not os.path.exists(path):
+        raise ValueError(f"{path} does not exist: name an .npz file or one of {', '.join(FAMILIES)}")
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except FileNotFoundError as error:
-        raise ValueError(f"{path} does not exist: name an .npz file or one of {', '.join(FAMILIES)}") from error
-    except (OSError, ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as error:
-        raise ValueError(
-            f"{path} cannot be read as an .npz file: write it with numpy.savez({path.name!r}, couplings=…, bias=…)"
-        ) from error
+        arrays = archive(path, MOST_BYTES)
+    except ValueError as error:
+        raise ValueError(f"{error}: write it with numpy.savez({path.name!r}, couplings=…, bias=…)") from error
     for name in ("couplings", "bias"):
         if name not in arrays:
             raise ValueError(

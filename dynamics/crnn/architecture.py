@@ -173,6 +173,19 @@ class Architecture:
         return sum(self.sizes)
 
     @property
+    def numbers(self) -> int:
+        """How many numbers one image takes: what drives the free units, before pooling, and the inputs of convolutions, padded."""
+        total = self.units
+        for layer, below in zip(self.layers, (self.input, *self.shapes), strict=False):
+            if isinstance(layer, Conv):
+                padded = below[0], *(side + 2 * layer.padding for side in below[1:])
+                driven = output_shape(
+                    below[1:], (layer.kernel, layer.kernel), stride=layer.stride, padding=layer.padding
+                )
+                total += math.prod(padded) + layer.channels * math.prod(driven)
+        return total
+
+    @property
     def outputs(self) -> int:
         """How many numbers are compared with a target: units of the last layer, or classes of the readout."""
         return self.classes or self.sizes[-1]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -17,7 +17,8 @@ from dynamics.crnn.architecture import Architecture, Conv, Dense, Link
 from dynamics.datasets import NAMES, STREAMS, Augmentation, Motion
 from dynamics.tables import Table, digest, read
 
-Count = Annotated[int, Meta(ge=1)]
+# far above what can be waited for, far below what a kernel counts to
+Count = Annotated[int, Meta(ge=1, le=10**9)]
 Seed = Annotated[int, Meta(ge=0, lt=2**32)]
 Positive = Annotated[float, Meta(gt=0)]
 NonNegative = Annotated[float, Meta(ge=0)]
@@ -27,7 +28,7 @@ Fraction = Annotated[float, Meta(gt=0, le=1)]
 class MotionTable(Table, frozen=True):
     """How saccades move the images: frames, amplitude in pixels, contrast of an event (`datasets.saccades`)."""
 
-    frames: Count = Motion().frames
+    frames: Annotated[int, Meta(ge=1, le=1000)] = Motion().frames
     amplitude: Annotated[float, Meta(gt=0, le=28)] = Motion().amplitude
     contrast: Positive = Motion().contrast
 
@@ -36,7 +37,7 @@ class AugmentationTable(Table, frozen=True):
     """How a training image is drawn anew each time it is shown: mirrored in half of the cases, moved by up to `shift` pixels."""
 
     flip: bool = Augmentation().flip
-    shift: Annotated[int, Meta(ge=0)] = Augmentation().shift
+    shift: Annotated[int, Meta(ge=0, le=10**9)] = Augmentation().shift
 
 
 class DataTable(Table, frozen=True):
@@ -60,7 +61,7 @@ class ConvTable(Table, frozen=True, tag_field="kind", tag="conv"):
     channels: Count
     kernel: Count
     stride: Count = 1
-    padding: Annotated[int, Meta(ge=0)] = 0
+    padding: Annotated[int, Meta(ge=0, le=10**9)] = 0
     pool: Count = 1
     pooling: Literal["average", "max"] = "average"
 
@@ -100,7 +101,7 @@ class NetworkTable(Table, frozen=True):
     is said in lem:options.
     """
 
-    layers: Annotated[tuple[ConvTable | DenseTable, ...], Meta(min_length=1)]
+    layers: Annotated[tuple[ConvTable | DenseTable, ...], Meta(min_length=1, max_length=100)]
     readout: Literal["squared-error", "cross-entropy"]
     temperature: Positive | tuple[Positive, ...]
     threshold: float | tuple[float, ...]
@@ -266,8 +267,8 @@ class InferenceTable(Table, frozen=True):
 class Experiment(Table, frozen=True):
     """One reported run, for each of `seeds`; results lie in OUT/name/seed."""
 
-    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]+$")]
-    seeds: Annotated[tuple[Seed, ...], Meta(min_length=1)]
+    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]+$", max_length=200)]
+    seeds: Annotated[tuple[Seed, ...], Meta(min_length=1, max_length=1000)]
     data: DataTable
     network: NetworkTable
     rule: Rule
@@ -315,7 +316,7 @@ class Experiment(Table, frozen=True):
 def load(path: Path, overrides: Sequence[str] = (), seeds: Sequence[int] = ()) -> Experiment:
     """The experiment in a TOML file under `overrides` "a.b=value" and other `seeds`; ValueError names key and value."""
     experiment = read(path, Experiment, overrides, **({"seeds": list(seeds)} if seeds else {}))
-    _check_together(experiment)
+    check_together(experiment)
     return experiment
 
 
@@ -332,11 +333,15 @@ def load_all(paths: Sequence[Path], overrides: Sequence[str] = (), seeds: Sequen
 
 def fingerprint(experiment: Experiment) -> str:
     """SHA-256 of the resolved experiment without its seeds: equal for the runs that one figure may put together."""
-    fields = {key: value for key, value in msgspec.to_builtins(experiment).items() if key != "seeds"}
-    return digest(fields)
+    return digest(tables(experiment))
 
 
-def _check_together(experiment: Experiment) -> None:
+def tables(experiment: Experiment) -> dict[str, Any]:
+    """The resolved experiment without its seeds."""
+    return {key: value for key, value in msgspec.to_builtins(experiment).items() if key != "seeds"}
+
+
+def check_together(experiment: Experiment) -> None:
     """What no single key can tell: windows fit into phases, and there is one value a layer or array where there are several."""
     network, rule = experiment.network, experiment.rule
     arrays = len(network.layers) + (network.readout == "cross-entropy")

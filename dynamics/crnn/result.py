@@ -6,7 +6,6 @@ Main results: record, recorded, hits, accuracy.
 from __future__ import annotations
 
 import io
-import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,17 +15,26 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
-from dynamics.crnn.config import Experiment, fingerprint
+from dynamics.crnn.config import Experiment, Seed, check_together, fingerprint
 from dynamics.crnn.network import STREAM_INFERENCE, Network, Spiking
 from dynamics.crnn.predictive_coding import forward
-from dynamics.crnn.run import Run, State, runs_at_start
+from dynamics.crnn.run import INFERENCE_BATCH, Run, State, runs_at_start
 from dynamics.crnn.stability import Stability
 from dynamics.datasets import Images
-from dynamics.provenance import provenance, write_atomically, write_json
+from dynamics.provenance import SCHEMA_VERSION, provenance, write_atomically, write_json
+from dynamics.reading import archive, contents
 
 CONFIDENCE = 0.95
-# images that inference takes at once: bounds its memory
-INFERENCE_BATCH = 500
+# of a result.json, a thousand times what they take
+MOST_BYTES = 16 * 2**20
+
+
+class Finished(msgspec.Struct):
+    """What is read of a result.json."""
+
+    schema_version: int
+    seed: Seed
+    config: Experiment
 
 
 def record(run: Run, state: State, wall: dict[str, float]) -> dict[str, Any]:
@@ -83,32 +91,47 @@ def hits(run: Run, network: Network, images: Images, *, mean_field: bool = False
 
 def recorded(folder: Path, data_dir: Path | None = None) -> tuple[Run, Network]:
     """A finished run and its network, from result.json and weights.npz; ValueError names what is missing or does not fit."""
-    try:
-        document = msgspec.json.decode((folder / "result.json").read_bytes())
-        experiment = msgspec.convert(document["config"], Experiment)
-        with np.load(io.BytesIO((folder / "weights.npz").read_bytes()), allow_pickle=False) as archive:
-            arrays = dict(archive)
-    except OSError as error:
-        raise ValueError(
-            f"{folder} holds no finished run: {Path(str(error.filename)).name} cannot be read ({error.strerror}); stochep train "
-            "makes one"
-        ) from error
-    except (KeyError, ValueError, zipfile.BadZipFile, EOFError) as error:
-        raise ValueError(f"{folder} holds no run of this version: {error}; run stochep train again") from error
-    (run,) = runs_at_start(
-        msgspec.structs.replace(experiment, seeds=(document["seed"],)), folder.parent.parent, data_dir
-    )
+    document = _finished(folder)
+    experiment = document.config
+    (run,) = runs_at_start(msgspec.structs.replace(experiment, seeds=(document.seed,)), folder.parent.parent, data_dir)
     architecture, dtype = run.architecture, np.dtype(experiment.network.dtype)
-    names = [f"{kind}_{n}" for kind in ("weights", "bias") for n in range(len(architecture.weight_shapes))]
+    file, names = (
+        folder / "weights.npz",
+        [f"{kind}_{n}" for kind in ("weights", "bias") for n in range(len(architecture.weight_shapes))],
+    )
     shapes = [*architecture.weight_shapes, *((size,) for size in architecture.bias_sizes)]
+    # twice float32, which is what is written
+    arrays = archive(file, 8 * (architecture.weights + architecture.biases))
     if list(arrays) != names or [array.shape for array in arrays.values()] != shapes:
         found = {name: array.shape for name, array in arrays.items()}
-        raise ValueError(f"{folder / 'weights.npz'} must hold {dict(zip(names, shapes, strict=True))}, found {found}")
+        raise ValueError(f"{file} must hold {dict(zip(names, shapes, strict=True))}, found {found}")
+    for name, array in arrays.items():
+        if array.dtype.kind != "f" or not np.isfinite(array).all():
+            raise ValueError(f"{file} must hold finite real numbers, in {name} it does not: run stochep train again")
     flat = [arrays[name].ravel().astype(dtype) for name in names]
     half = len(architecture.weight_shapes)
     state = replace(run.state, weights=np.concatenate(flat[:half]), bias=np.concatenate(flat[half:]))
     run = replace(run, state=state, folder=folder)
     return run, run.network(replace(state, batch=np.array(run.batches * experiment.training.epochs)))
+
+
+def _finished(folder: Path) -> Finished:
+    """A folder's result.json; ValueError says that there is none, or whose it is."""
+    file = folder / "result.json"
+    try:
+        raw = contents(file, MOST_BYTES)
+    except ValueError as error:
+        raise ValueError(f"{folder} holds no finished run: {error}; stochep train makes one") from error
+    try:
+        document = msgspec.json.decode(raw, type=Finished)
+        check_together(document.config)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{file} is of no run of this version: {error}; run stochep train again") from error
+    if document.schema_version != SCHEMA_VERSION:
+        raise ValueError(
+            f"{file} is of schema version {document.schema_version}, this stochep reads {SCHEMA_VERSION}: run stochep train again"
+        )
+    return document
 
 
 def accuracy(right: NDArray[np.bool_]) -> dict[str, float]:

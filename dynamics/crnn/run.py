@@ -1,6 +1,6 @@
 """One seed of an experiment: what it trains from, with and on.
 
-Main results: prepare, start, Run, State.
+Main results: prepare, start, restored, Run, State.
 
 The weights' start comes from a Generator seeded by the seed; a Run holds the data and the state from which training goes on.
 """
@@ -8,8 +8,10 @@ The weights' start comes from a Generator seeded by the seed; a Run holds the da
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -17,11 +19,20 @@ from numpy.typing import NDArray
 
 from dynamics.crnn import checkpoint
 from dynamics.crnn.architecture import Architecture
-from dynamics.crnn.config import Experiment, SpreadTable, fingerprint
+from dynamics.crnn.config import Backpropagation, Experiment, SpreadTable, tables
 from dynamics.crnn.network import Array, Frames, Network, Spread
 from dynamics.crnn.optimiser import Moments, annealed
 from dynamics.datasets import Data, Images, Motion, load
+from dynamics.philox import STREAM_VERSION
 from dynamics.provenance import make_writable
+
+# updates whose costs are kept
+PREFIX = 20
+# images that inference takes at once: bounds its memory
+INFERENCE_BATCH = 500
+# Bounds on what is prepared for, so that preparation takes below 1 GiB of memory, whatever a file asks for: weights of all seeds
+# together (three float64 arrays of them), and numbers that one array of a training holds (1 GiB as float64).
+MOST_WEIGHTS, MOST_NUMBERS = 2**24, 2**27
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,9 +82,10 @@ class Run:
         return self.experiment.architecture(self.data.shape, self.data.classes)
 
     @property
-    def key(self) -> str:
-        """What a checkpoint must carry to be resumed by this run."""
-        return f"{fingerprint(self.experiment)}/{self.seed}"
+    def origin(self) -> checkpoint.Origin:
+        """What a checkpoint must be of to be resumed by this run."""
+        versions = {"stochep": version("stochep"), "random stream": str(STREAM_VERSION)}
+        return checkpoint.Origin(self.experiment.name, self.seed, versions, tables(self.experiment))
 
     @property
     def batches(self) -> int:
@@ -113,11 +125,47 @@ def prepare(experiment: Experiment, out: Path, *, resume: bool = False, data_dir
     """
     runs = []
     for run in runs_at_start(experiment, out, data_dir):
-        saved = checkpoint.newest(run.folder / "checkpoints", run.key) if resume else None
-        runs.append(run if saved is None else replace(run, state=State(**saved)))
+        saved = checkpoint.newest(run.folder / "checkpoints", run.origin, _most_bytes(run)) if resume else None
+        runs.append(run if saved is None else replace(run, state=restored(run, *saved)))
     for run in runs:
-        make_writable(run.folder)
+        make_writable(run.folder / "checkpoints")
     return runs
+
+
+def restored(run: Run, file: Path, arrays: dict[str, NDArray[Any]]) -> State:
+    """The state in a checkpoint of this run's experiment; ValueError when its arrays are not those of the network and the time."""
+    start = asdict(run.state)
+    if start.keys() != arrays.keys():
+        raise ValueError(
+            f"checkpoint {file} must hold {', '.join(start)}, got {', '.join(arrays)}: {checkpoint.REMEDY}"
+        )
+    epochs, prefix, done = np.size(arrays["train_cost"]), np.size(arrays["first_costs"]), arrays["batch"]
+    for name, expected in start.items():
+        array, shape = arrays[name], expected.shape
+        # a curve, empty at the start, is as long as what was done
+        if curve := shape[:1] == (0,):
+            shape = (prefix if name == "first_costs" else epochs, *shape[1:])
+        if (array.shape, array.dtype) != (shape, expected.dtype):
+            raise ValueError(
+                f"checkpoint {file} must hold {name} of shape {shape} and type {expected.dtype}, got {array.shape} and "
+                f"{array.dtype}: {checkpoint.REMEDY}"
+            )
+        if not curve and not np.isfinite(array).all():
+            raise ValueError(f"checkpoint {file} holds {name} that are not finite: {checkpoint.REMEDY}")
+    most = run.experiment.training.epochs
+    if not (epochs <= most and prefix <= PREFIX and 0 <= done <= run.batches * (epochs < most)):
+        raise ValueError(
+            f"checkpoint {file} says {epochs} epochs and {done} updates are done, beyond the run's {most} epochs of {run.batches} "
+            f"updates: {checkpoint.REMEDY}"
+        )
+    return State(**arrays)
+
+
+def _most_bytes(run: Run) -> int:
+    """That a checkpoint of this run may hold."""
+    start = asdict(run.state).values()
+    curves = sum(math.prod(array.shape[1:]) for array in start if array.shape[:1] == (0,))
+    return sum(array.nbytes for array in start) + 8 * curves * (run.experiment.training.epochs + PREFIX)
 
 
 def runs_at_start(experiment: Experiment, out: Path, data_dir: Path | None) -> list[Run]:
@@ -133,6 +181,7 @@ def runs_at_start(experiment: Experiment, out: Path, data_dir: Path | None) -> l
             f"{table.augmentation.shift}"
         )
     architecture = experiment.architecture(data.shape, data.classes)
+    _check_size(experiment, architecture, data)
     presentations = (experiment.training.epochs + 1) * data.total
     if presentations > 2**32:
         raise ValueError(f"training.epochs must be below {2**32 // data.total}, got {experiment.training.epochs}")
@@ -140,6 +189,27 @@ def runs_at_start(experiment: Experiment, out: Path, data_dir: Path | None) -> l
         Run(experiment, seed, out / experiment.name / str(seed), data, start(experiment, architecture, seed))
         for seed in experiment.seeds
     ]
+
+
+def _check_size(experiment: Experiment, architecture: Architecture, data: Data) -> None:
+    """Refuse what no array here may be made for."""
+    seeds, rule = len(experiment.seeds), experiment.rule
+    if architecture.weights * seeds > MOST_WEIGHTS:
+        raise ValueError(
+            f"network.layers have {architecture.weights:,} weights, for {seeds} seed(s), more than the {MOST_WEIGHTS:,} in "
+            "all that are made room for: use fewer units or channels, or fewer seeds at a time"
+        )
+    frames = data.train.frames(np.arange(1)).shape[1] if experiment.input.coding == "frames" else 1
+    shown = max(INFERENCE_BATCH, min(experiment.training.batch, len(data.train.labels)))
+    one = architecture.numbers + frames * architecture.inputs
+    # BPTT keeps the path of the image that it is at
+    path = rule.steps if isinstance(rule, Backpropagation) else 0
+    if max(shown, path) * one > MOST_NUMBERS:
+        raise ValueError(
+            f"network.layers hold {one:,} numbers an image, {max(shown, path) * one:,} in all, more than the {MOST_NUMBERS:,} "
+            "that are made room for: use fewer units or channels, or lower padding, "
+            "training.batch, rule.steps or data.motion.frames"
+        )
 
 
 def start(experiment: Experiment, architecture: Architecture, seed: int) -> State:

@@ -22,13 +22,11 @@ from dynamics.crnn.learning import Estimate, estimate
 from dynamics.crnn.network import Array
 from dynamics.crnn.optimiser import Moments, descend, schedule
 from dynamics.crnn.result import hits, record
-from dynamics.crnn.run import Run, State
+from dynamics.crnn.run import PREFIX, Run, State
 from dynamics.crnn.stability import NO_MAP, stability
 from dynamics.datasets import Augmentation
 from dynamics.provenance import remove_leftovers
 
-# updates whose costs are kept
-PREFIX = 20
 # validation images whose relaxation is looked at after each epoch
 PROBES = 8
 SECONDS_BETWEEN_REPORTS = 1.0
@@ -87,10 +85,10 @@ def train(run: Run, report: Callable[[Progress], None]) -> dict[str, Any]:
                 clock.tick(state, report)
                 continue
             state = close_epoch(run, state)
-            checkpoint.save(folder, state.epoch, 0, run.key, asdict(state))
+            checkpoint.save(folder, state.epoch, 0, run.origin, asdict(state))
             report(clock.progress(state))
     except KeyboardInterrupt:
-        checkpoint.save(folder, state.epoch, int(state.batch), run.key, asdict(state))
+        checkpoint.save(folder, state.epoch, int(state.batch), run.origin, asdict(state))
         raise
     return record(run, state, clock.wall(state))
 

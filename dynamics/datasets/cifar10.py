@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dynamics.datasets.files import contents, find
+from dynamics.datasets.files import find
+from dynamics.reading import contents
 
 NAME = "cifar10"
 SHAPE, CLASSES, LEVELS = (3, 32, 32), 10, 255

@@ -18,19 +18,22 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dynamics.datasets.files import contents, find
+from dynamics.datasets.files import find
+from dynamics.reading import contents
 
 NAME = "dvs_gesture"
 SIDE, CLASSES = 128, 11
 TRIALS = ("trials_to_train.txt", "trials_to_test.txt")
 REMEDY = "unpack DvsGesture.tar.gz of IBM's DVS128 Gesture into a folder and name it by --data-dir"
-# Bounds on what is read, far above the true files: an AEDAT file (reading it takes below 2.5 GiB of memory), its packets, a text
-# file (and an AEDAT file's header lines), the recordings a list names, the gestures in one. All streams together take below 1 GiB.
-MOST_BYTES, MOST_PACKETS = 512 * 2**20, 2_000_000
+# Bounds on what is read, far above the true files: an AEDAT file, its packets, a text file (and an AEDAT file's header lines), the
+# recordings a list names, the gestures in one. Reading a file, and all streams together, take below 1 GiB of memory each.
+MOST_BYTES, MOST_PACKETS = 256 * 2**20, 400_000
 MOST_TEXT, MOST_TRIALS, MOST_GESTURES = 2**20, 200, 20
 MOST_TIME = 2**62
 # a gesture lasts about six seconds: FRAMES frames of INTERVAL µs cover its first 1.5, pixels are joined FACTOR by FACTOR
 FRAMES, INTERVAL, FACTOR = 20, 75_000, 4
+# events binned at once, which bounds the memory that it takes
+CHUNK = 2**20
 
 # type, source, size, time offset, overflow, capacity, number, valid
 _HEADER = struct.Struct("<hhiiiiii")
@@ -60,21 +63,23 @@ def read_aedat(path: Path) -> Events:
             raise ValueError(f"{path} ends within its header at byte {len(raw):,}{limit}")
         place = end + 1
     packets = _packets(path, raw, place)
-    data = np.empty(sum(number for _, number, _ in packets), np.uint32)
-    time = np.empty(len(data), np.int64)
+    total = sum(number for _, number, _ in packets)
+    x, y, on, time = (np.empty(total, kind) for kind in (np.uint16, np.uint16, np.bool_, np.int64))
     filled = 0
     for start, number, overflow in packets:
         found = np.frombuffer(raw, _EVENT, number, start)
-        data[filled : filled + number] = found["data"]
-        time[filled : filled + number] = found["time"]
-        time[filled : filled + number] += overflow << 31
-        filled += number
-    valid = (data & 1).astype(bool)
-    data, time = data[valid], time[valid]
-    x, y = (data >> 17).astype(np.uint16), (data >> 2 & 0x7FFF).astype(np.uint16)
-    if data.size and max(x.max(), y.max()) >= SIDE:
-        raise ValueError(f"{path} has an event at ({x.max()}, {y.max()}), beyond {SIDE} × {SIDE} pixels")
-    return Events(x, y, (data & 2).astype(bool), time)
+        found = found[(found["data"] & 1).astype(bool)]
+        here = slice(filled, filled + len(found))
+        x[here], y[here] = found["data"] >> 17, found["data"] >> 2 & 0x7FFF
+        on[here] = found["data"] & 2
+        time[here] = found["time"]
+        time[here] += overflow << 31
+        filled += len(found)
+    if filled and max(x[:filled].max(), y[:filled].max()) >= SIDE:
+        raise ValueError(
+            f"{path} has an event at ({x[:filled].max()}, {y[:filled].max()}), beyond {SIDE} × {SIDE} pixels"
+        )
+    return Events(x[:filled], y[:filled], on[:filled], time[:filled])
 
 
 def _packets(path: Path, raw: bytes, place: int) -> list[tuple[int, int, int]]:
@@ -129,10 +134,12 @@ def binned(
 ) -> NDArray[np.uint8]:
     """Frames (frames, (128/factor)² · 2), ON and OFF last: 1 where an event fell into it; `interval` µs each, from `start`."""
     side = SIDE // factor
-    frame = (events.time - start) // interval
-    inside = (frame >= 0) & (frame < frames)
     out = np.zeros((frames, side, side, 2), dtype=np.uint8)
-    out[frame[inside], events.y[inside] // factor, events.x[inside] // factor, np.where(events.on[inside], 0, 1)] = 1
+    for first in range(0, len(events.time), CHUNK):
+        x, y, on, time = (values[first : first + CHUNK] for values in events)
+        frame = (time - start) // interval
+        inside = (frame >= 0) & (frame < frames)
+        out[frame[inside], y[inside] // factor, x[inside] // factor, np.where(on[inside], 0, 1)] = 1
     return out.reshape(frames, -1)
 
 

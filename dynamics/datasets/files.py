@@ -1,14 +1,11 @@
-"""Where data sets are looked for, and how their files are read without trusting what they say.
+"""Where data sets are looked for.
 
-Main results: Missing, find, contents.
+Main results: Missing, find.
 """
 
 from __future__ import annotations
 
-import gzip
 import os
-import stat
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -38,20 +35,3 @@ def find(name: str, wanted: Sequence[str], data_dir: Path | None, system: Sequen
 def _variant(path: Path) -> Path | None:
     # os.path: a folder that may not be entered is no file, where Path.is_file would raise
     return next((file for file in (path, path.with_name(f"{path.name}.gz")) if os.path.isfile(file)), None)
-
-
-def contents(path: Path, most: int) -> bytes:
-    """The bytes of a file, unpacked if it ends with .gz; ValueError when it cannot be read or holds more than `most`."""
-    packed = path.suffix == ".gz"
-    try:
-        # a pipe or a device may never end
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise ValueError(f"{path} must be a regular file")
-        with gzip.open(path) if packed else path.open("rb") as stream:
-            raw = stream.read(most + 1)
-    except (OSError, EOFError, zlib.error) as error:
-        raise ValueError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
-    if len(raw) > most:
-        what = "unpacks to" if packed else "holds"
-        raise ValueError(f"{path} {what} more than {most:,} bytes, the most that was expected")
-    return raw

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dynamics.datasets.files import contents, find
+from dynamics.datasets.files import find
+from dynamics.reading import contents
 
 FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 SHAPE, CLASSES, LEVELS = (1, 28, 28), 10, 255

@@ -32,6 +32,8 @@ GAIN, NUDGING = 0.6, 0.2
 LOSSES = ("rates", "spikes", "from below")
 NEURONS, SCALAR, ELSEWHERE = "its two neurons", "a broadcast scalar too", "other layers' weights"
 SHORT, LONG = "O(1)", "O(steps)"
+# Beyond it squares of gradients leave the range of float64; of sweeps a relaxation and of samples.
+LARGEST, MOST = 1e30, 10**7
 # Of a 95 % interval.
 TWO_SIDED = 1.96
 
@@ -219,7 +221,8 @@ def checked(
             raise ValueError(
                 f"networks must have two layers or more and at most {MAX_TRANSITION_UNITS} units, got {'-'.join(map(str, layers))}"
             )
-    positive_number("nudging", nudging)
+    if (high := max(positive_number("nudging", nudging), *temperatures)) > LARGEST:
+        raise ValueError(f"nudging and temperatures must be at most {LARGEST:g}, got {high}: choose another unit")
     positive_number("gain", gain)
     for name, value in (("feedback", feedback), ("leak", leak)):
         if not 0 < value <= 1:
@@ -230,7 +233,8 @@ def checked(
                 f"temperature must be above gain = {gain:g}, got {temperature:g}: below it a network may rest in several states"
             )
     for name, value, least in (("steps", steps, 1), ("samples", samples, 2 * Settings._field_defaults["batches"])):
-        whole_number(name, value, least)
+        if whole_number(name, value, least) > MOST:
+            raise ValueError(f"{name} must be at most {MOST:,}, got {value}: more of them would take days")
     whole_number("seed", seed, 0)
     if unknown := [rule for rule in rules if rule not in NAMES]:
         raise ValueError(f"no rule {unknown[0]!r}: the rules are {', '.join(NAMES)}")

@@ -9,7 +9,8 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from dynamics.datasets import Missing, Motion, cifar10, describe, dvs_gesture, fashion_mnist, files, idx, load, mnist
+from dynamics.datasets import Missing, Motion, cifar10, describe, dvs_gesture, fashion_mnist, idx, load, mnist
+from dynamics.reading import contents
 
 pytestmark = pytest.mark.exact
 
@@ -126,16 +127,16 @@ def test_packed_files_that_lie_are_refused_before_they_fill_the_memory(tmp_path)
     assert tracemalloc.get_traced_memory()[1] < 1.5 * idx.MOST_BYTES
     tracemalloc.stop()
     with pytest.raises(ValueError, match="unpacks to more than 10 bytes"):
-        files.contents(tmp_path / f"{LABELS}.gz", 10)
+        contents(tmp_path / f"{LABELS}.gz", 10)
 
 
 def test_pipes_folders_and_names_that_no_file_can_have_are_refused_without_waiting(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     for name in ("pipe", "."):
         with pytest.raises(ValueError, match="must be a regular file"):
-            files.contents(tmp_path / name, 10)
+            contents(tmp_path / name, 10)
     with pytest.raises(ValueError, match="cannot be read: File name too long"):
-        files.contents(tmp_path / ("x" * 300), 10)
+        contents(tmp_path / ("x" * 300), 10)
     write_mnist(tmp_path)
     (tmp_path / IMAGES).unlink()
     os.mkfifo(tmp_path / IMAGES)

@@ -178,11 +178,10 @@ class Architecture:
         total = self.units
         for layer, below in zip(self.layers, (self.input, *self.shapes), strict=False):
             if isinstance(layer, Conv):
-                padded = below[0], *(side + 2 * layer.padding for side in below[1:])
-                driven = output_shape(
-                    below[1:], (layer.kernel, layer.kernel), stride=layer.stride, padding=layer.padding
-                )
-                total += math.prod(padded) + layer.channels * math.prod(driven)
+                channels, height, width = below
+                reach, around = (layer.kernel, layer.kernel), 2 * layer.padding
+                driven = output_shape((height, width), reach, stride=layer.stride, padding=layer.padding)
+                total += channels * (height + around) * (width + around) + layer.channels * math.prod(driven)
         return total
 
     @property

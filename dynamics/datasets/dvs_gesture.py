@@ -64,7 +64,8 @@ def read_aedat(path: Path) -> Events:
         place = end + 1
     packets = _packets(path, raw, place)
     total = sum(number for _, number, _ in packets)
-    x, y, on, time = (np.empty(total, kind) for kind in (np.uint16, np.uint16, np.bool_, np.int64))
+    x, y = np.empty(total, np.uint16), np.empty(total, np.uint16)
+    on, time = np.empty(total, np.bool_), np.empty(total, np.int64)
     filled = 0
     for start, number, overflow in packets:
         found = np.frombuffer(raw, _EVENT, number, start)

@@ -77,7 +77,9 @@ def compute(
     for done, model in enumerate(models, start=1):
         shared = setting(model, network.cost, reference, samples, seed)
         references.append({"temperature": model.temperature, "relative_error": shared.blur})
-        rows += [measured(shared, nudging, estimator, samples, seed) for nudging in nudgings for estimator in estimators]
+        rows += [
+            measured(shared, nudging, estimator, samples, seed) for nudging in nudgings for estimator in estimators
+        ]
         report(done / len(models))
     return {
         "couplings": network.name, "size": network.size, "outputs": network.cost.outputs.tolist(),

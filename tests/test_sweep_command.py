@@ -124,7 +124,7 @@ def test_a_cell_that_kills_its_worker_twice_is_named_and_the_others_go_on(whole,
     assert code == 1
     (sentence,) = [line for line in told.splitlines() if "failed" in line]
     assert (
-        "sk, N = 4, seed 1, temperature 2, nudging 0.5, 64 samples, onsager failed: its worker died twice" in sentence
+        "sk, N = 4, seed 1, temperature 2, nudging 0.5, 64 samples, onsager failed: its process died twice" in sentence
     )
     found, expected = SWEEP.contents(tmp_path), SWEEP.contents(whole)
     kept = {name for name in found if "/cells/" in name}

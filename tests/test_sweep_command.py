@@ -145,6 +145,17 @@ def test_a_cluster_that_loses_a_worker_in_the_midst_ends_in_the_same_bits(whole,
     assert SWEEP.contents(tmp_path) == SWEEP.contents(whole)
 
 
+def test_a_cluster_whose_scheduler_dies_is_one_sentence_and_what_is_done_stays(tmp_path):
+    with local_cluster() as (address, _):
+        process = start(SWEEP, tmp_path, "--cluster", address, "--set", "grid.samples=[100000]")
+        assert waited_for(process, lambda: len(SWEEP.files(tmp_path)) >= 2)
+    code, told = finished(process)
+    assert code == 1
+    assert "the scheduler" in told.splitlines()[-1]
+    assert "the same command goes on" in told.splitlines()[-1]
+    assert 2 <= len(SWEEP.files(tmp_path)) < 18
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

@@ -5,6 +5,7 @@ Main results: Pool, Local, Processes, Cluster, Desk, run, ClusterLost, processor
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 from collections import deque
@@ -142,6 +143,9 @@ class Cluster:
         except ImportError as error:
             raise ValueError(f"--cluster needs dask.distributed, which is not installed: {INSTALL}") from error
         self.address = address
+        # what they would tell of a lost scheduler, with tracebacks, is told here in one sentence
+        for logger in ("distributed", "distributed.client", "tornado.application"):
+            logging.getLogger(logger).setLevel(logging.CRITICAL)
         try:
             # a Client that finds nobody takes long to go, and complains
             socket.create_connection(get_address_host_port(address), SECONDS_TO_CONNECT).close()
@@ -166,7 +170,7 @@ class Cluster:
 
     @contextmanager
     def executor(self) -> Iterator[Executor]:
-        from distributed import CommClosedError
+        from distributed.comm import CommClosedError
 
         pool = self.client.get_executor(pure=False)
         try:

@@ -13,9 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
 from contextlib import AbstractContextManager, contextmanager, suppress
 from multiprocessing import get_context
-from multiprocessing.connection import Connection
 from queue import SimpleQueue
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from figures.sweep import worker
 from figures.sweep.grid import Cell
@@ -49,8 +48,10 @@ class Desk(Protocol):
 class Pool(Protocol):
     """Where cells are computed."""
 
-    # cells handed out at a time; None: all of them, the scheduler keeps them
-    window: int | None
+    @property
+    def window(self) -> int | None:
+        """Cells handed out at a time; None: all of them, a scheduler keeps them."""
+        ...
 
     def executor(self) -> AbstractContextManager[Executor]:
         """A fresh Executor; left by an exception, it drops what is under way."""
@@ -92,7 +93,7 @@ class Processes(Executor):
     Processes are started afresh, since a fork may not use OpenMP again; `parent` is what `worker.begin` asks for.
     """
 
-    def __init__(self, count: int, parent: Connection) -> None:
+    def __init__(self, count: int, parent: Any) -> None:
         self._parent = parent
         self._pools: list[ProcessPoolExecutor] = []
         self._idle: SimpleQueue[ProcessPoolExecutor] = SimpleQueue()
@@ -139,7 +140,7 @@ class Cluster:
         """Connect; ValueError when there is no dask.distributed here, no scheduler there, or workers of another version."""
         try:
             from distributed import Client
-            from distributed.comm import get_address_host_port
+            from distributed.comm.addressing import get_address_host_port
         except ImportError as error:
             raise ValueError(f"--cluster needs dask.distributed, which is not installed: {INSTALL}") from error
         self.address = address
@@ -170,7 +171,7 @@ class Cluster:
 
     @contextmanager
     def executor(self) -> Iterator[Executor]:
-        from distributed.comm import CommClosedError
+        from distributed.comm.core import CommClosedError
 
         pool = self.client.get_executor(pure=False)
         try:
@@ -184,7 +185,7 @@ class Cluster:
 
     def count(self) -> int:
         try:
-            return len(self.client.nthreads())
+            return len(cast(dict[str, int], self.client.nthreads()))
         except (OSError, TimeoutError) as error:
             raise ClusterLost(f"the scheduler at {self.address} is gone") from error
 

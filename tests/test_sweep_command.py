@@ -103,28 +103,19 @@ def test_a_rerun_computes_missing_and_damaged_cells_alone_and_ends_in_the_same_b
     assert code == 0
     assert "tiny: 18 cells, 13 done before, 5 to do on 2 workers" in told
     assert SWEEP.contents(tmp_path) == SWEEP.contents(whole)
-    assert "cells" not in run(SWEEP, tmp_path)[1].replace("/cells/", "")
 
 
 @pytest.mark.exact
-def test_a_cell_of_a_lost_worker_is_computed_once_more(whole, tmp_path):
-    marks = tmp_path / "marks"
-    marks.mkdir()
-    code, told = run(SWEEP, tmp_path, "--workers", "2", rough={"killer": 2.0, "marks": str(marks)})
-    assert len(list(marks.iterdir())) == 6
-    assert code == 0
-    assert "failed" not in told
-    assert SWEEP.contents(tmp_path) == SWEEP.contents(whole)
-
-
-@pytest.mark.exact
-def test_a_cell_that_kills_its_worker_twice_is_named_and_the_others_go_on(whole, tmp_path):
+def test_a_lost_worker_costs_one_more_try_and_a_cell_that_takes_two_is_named_while_the_others_go_on(whole, tmp_path):
+    (marks := tmp_path / "marks").mkdir()
+    rough = {"killer": 2.0, "once": 4.0, "marks": str(marks)}
     less = ("--set", "seeds=[1]", "grid.estimators=['onsager']")
-    code, told = run(SWEEP, tmp_path, "--workers", "2", *less, rough={"killer": 2.0})
+    code, told = run(SWEEP, tmp_path, "--workers", "2", *less, rough=rough)
     assert code == 1
+    assert len(list(marks.iterdir())) == 1
     (sentence,) = [line for line in told.splitlines() if "failed" in line]
     assert (
-        "sk, N = 4, seed 1, temperature 2, nudging 0.5, 64 samples, onsager failed: its worker died twice" in sentence
+        "sk, N = 4, seed 1, temperature 2, nudging 0.5, 64 samples, onsager failed: its process died twice" in sentence
     )
     found, expected = SWEEP.contents(tmp_path), SWEEP.contents(whole)
     kept = {name for name in found if "/cells/" in name}
@@ -143,6 +134,18 @@ def test_a_cluster_that_loses_a_worker_in_the_midst_ends_in_the_same_bits(whole,
     assert code == 0, told
     assert "to do on 2 workers" in told
     assert SWEEP.contents(tmp_path) == SWEEP.contents(whole)
+
+
+@pytest.mark.thorough
+def test_a_cluster_whose_scheduler_dies_is_one_sentence_and_what_is_done_stays(tmp_path):
+    with local_cluster() as (address, _):
+        process = start(SWEEP, tmp_path, "--cluster", address, "--set", "grid.samples=[100000]")
+        assert waited_for(process, lambda: len(SWEEP.files(tmp_path)) >= 2)
+    code, told = finished(process)
+    assert code == 1
+    assert "the scheduler" in told.splitlines()[-1]
+    assert "the same command goes on" in told.splitlines()[-1]
+    assert 2 <= len(SWEEP.files(tmp_path)) < 18
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from dynamics.provenance import remove_leftovers, write_atomically
 from figures import page
@@ -47,19 +47,20 @@ def fill(sweep: Sweep, folder: Path, pool: workers.Pool) -> tuple[dict[Cell, Row
     failures: dict[Cell, str] = {}
     if lacking:
         clock = Clock(lacking, len(rows))
-        with progress(sweep.name, clock, pool.count) as look:
-            workers.run(pool, lacking, _Desk(folder, rows, failures, clock, look))
+        with progress(sweep.name, clock, pool.count) as show:
+            workers.run(pool, lacking, _Desk(folder, rows, failures, clock, show))
     return {cell: rows[cell] for cell in every if cell in rows}, failures
 
 
-class _Desk(NamedTuple):
+@dataclass(frozen=True)
+class _Desk:
     """Keeps what comes back, and the time."""
 
     folder: Path
     rows: dict[Cell, Row]
     failures: dict[Cell, str]
     clock: Clock
-    look: Callable[[], None]
+    show: Callable[[], None]
 
     def settle(self, cell: Cell, found: Outcome) -> None:
         self.rows[cell] = store.keep(self.folder, cell, found.row)
@@ -68,6 +69,9 @@ class _Desk(NamedTuple):
     def fail(self, cell: Cell, reason: str) -> None:
         self.failures[cell] = reason
         self.clock.drop(cell)
+
+    def look(self) -> None:
+        self.show()
 
 
 def publish(sweep: Sweep, rows: dict[Cell, Row], folder: Path) -> list[Path]:

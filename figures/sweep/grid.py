@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -20,9 +20,10 @@ from dynamics.tables import Table, digest, read
 from figures.bias_study import ESTIMATORS, REFERENCES
 from figures.networks import FAMILIES
 
-Family = Literal[tuple(FAMILIES)]  # type: ignore[valid-type]
-Estimator = Literal[ESTIMATORS]  # type: ignore[valid-type]
-Reference = Literal[REFERENCES]  # type: ignore[valid-type]
+if TYPE_CHECKING:
+    Family = Estimator = Reference = str
+else:
+    Family, Estimator, Reference = (Literal[tuple(words)] for words in (FAMILIES, ESTIMATORS, REFERENCES))
 # two outputs and a unit beside them
 Size = Annotated[int, Meta(ge=3)]
 Samples = Annotated[int, Meta(ge=2, lt=2**32)]
@@ -103,5 +104,10 @@ def cells(sweep: Sweep) -> list[Cell]:
     """The cells in the table's order: couplings, sizes, seeds, temperatures, nudgings, samples, estimators fastest."""
     grid = sweep.grid
     axes = (grid.couplings, grid.sizes, sweep.seeds, grid.temperatures, grid.nudgings, grid.samples, grid.estimators)
-    names = ("couplings", "size", "seed", "temperature", "nudging", "samples", "estimator")
-    return [Cell(**dict(zip(names, values, strict=True)), reference=sweep.reference) for values in product(*axes)]
+    return [
+        Cell(
+            couplings=couplings, size=size, seed=seed, temperature=temperature, nudging=nudging, samples=samples,
+            estimator=estimator, reference=sweep.reference,
+        )
+        for couplings, size, seed, temperature, nudging, samples, estimator in product(*axes)
+    ]  # fmt: skip

@@ -145,7 +145,8 @@ def _over_seeds(rows: Sequence[dict[str, Any]], key: str) -> tuple[list[float], 
     for row in rows:
         at.setdefault(row["temperature"], []).append(row[key])
     x = sorted(at)
-    return x, *([float(f(at[one])) for one in x] for f in (np.median, np.min, np.max))
+    middle, low, high = ([float(f(at[one])) for one in x] for f in (np.median, np.min, np.max))
+    return x, middle, low, high
 
 
 def _title(data: dict[str, Any], hidden: int) -> str:

@@ -10,7 +10,6 @@ import signal
 import threading
 import time
 from functools import lru_cache
-from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ class Outcome(NamedTuple):
     first: bool
 
 
-def begin(parent: Connection) -> None:
+def begin(parent: Any) -> None:
     """Prepare a process of this machine: one thread, deaf to Ctrl-C, which the parent answers, and gone when the parent is.
 
     parent: a pipe that nobody writes to; it ends when the parent closes it or dies.
@@ -74,7 +73,7 @@ def _setting(couplings: str, size: int, temperature: float, reference: str, samp
     return bias_study.setting(network.at(temperature), network.cost, reference, samples, seed)
 
 
-def _end_with(parent: Connection) -> None:
+def _end_with(parent: Any) -> None:
     try:
         parent.recv_bytes()
     except (EOFError, OSError):

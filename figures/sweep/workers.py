@@ -1,18 +1,20 @@
 """Cells handed out to an Executor, processes of this machine or workers of a cluster, until each is done or said to have failed.
 
-Main results: Pool, Local, Cluster, Desk, run, ClusterLost, processors.
+Main results: Pool, Local, Processes, Cluster, Desk, run, ClusterLost, processors.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
 from contextlib import AbstractContextManager, contextmanager, suppress
 from multiprocessing import get_context
-from typing import Protocol
+from queue import SimpleQueue
+from typing import Any, Protocol, cast
 
 from figures.sweep import worker
 from figures.sweep.grid import Cell
@@ -46,8 +48,10 @@ class Desk(Protocol):
 class Pool(Protocol):
     """Where cells are computed."""
 
-    # cells handed out at a time; None: all of them, the scheduler keeps them
-    window: int | None
+    @property
+    def window(self) -> int | None:
+        """Cells handed out at a time; None: all of them, a scheduler keeps them."""
+        ...
 
     def executor(self) -> AbstractContextManager[Executor]:
         """A fresh Executor; left by an exception, it drops what is under way."""
@@ -59,31 +63,72 @@ class Pool(Protocol):
 
 
 class Local:
-    """`workers` processes of this machine, of one thread each; started afresh, since a fork may not use OpenMP again."""
+    """`workers` processes of this machine, of one thread each."""
 
     def __init__(self, workers: int) -> None:
-        self.workers = workers
-        # one waits for each that is computed, so that no worker does; few are suspects when one is lost
-        self.window = 2 * workers
+        self.window = workers
 
     @contextmanager
     def executor(self) -> Iterator[Executor]:
-        context = get_context("spawn")
-        reader, writer = context.Pipe(duplex=False)
-        pool = ProcessPoolExecutor(self.workers, mp_context=context, initializer=worker.begin, initargs=(reader,))
+        reader, writer = get_context("spawn").Pipe(duplex=False)
+        pool = Processes(self.window, reader)
         try:
             yield pool
         except BaseException:
-            # the workers end in the midst of their cells
+            # the processes end in the midst of their cells
             writer.close()
             raise
         finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+            pool.shutdown()
             writer.close()
             reader.close()
 
     def count(self) -> int:
-        return self.workers
+        return self.window
+
+
+class Processes(Executor):
+    """A ProcessPoolExecutor of one process for each worker: a process that dies takes what it computed with it, and nothing else.
+
+    Processes are started afresh, since a fork may not use OpenMP again; `parent` is what `worker.begin` asks for.
+    """
+
+    def __init__(self, count: int, parent: Any) -> None:
+        self._parent = parent
+        self._pools: list[ProcessPoolExecutor] = []
+        self._idle: SimpleQueue[ProcessPoolExecutor] = SimpleQueue()
+        for _ in range(count):
+            self._idle.put(self._pool())
+
+    def submit(self, fn: Callable[..., Outcome], /, *args: Any, **kwargs: Any) -> Future[Outcome]:
+        """A call by an idle process; waits for one."""
+        pool = self._idle.get()
+        try:
+            future = pool.submit(fn, *args, **kwargs)
+        except BrokenExecutor:
+            # its process died while it was idle
+            pool = self._pool()
+            future = pool.submit(fn, *args, **kwargs)
+
+        def back(done: Future[Outcome]) -> None:
+            broken = not done.cancelled() and isinstance(done.exception(), BrokenExecutor)
+            self._idle.put(self._pool() if broken else pool)
+
+        future.add_done_callback(back)
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = True) -> None:
+        """End all processes once they are done; at once where the parent's pipe is closed."""
+        for pool in self._pools:
+            pool.shutdown(wait=wait, cancel_futures=cancel_futures)
+
+    def _pool(self) -> ProcessPoolExecutor:
+        """A pool; its process starts with its first call."""
+        pool = ProcessPoolExecutor(
+            1, mp_context=get_context("spawn"), initializer=worker.begin, initargs=(self._parent,)
+        )
+        self._pools.append(pool)
+        return pool
 
 
 class Cluster:
@@ -95,10 +140,13 @@ class Cluster:
         """Connect; ValueError when there is no dask.distributed here, no scheduler there, or workers of another version."""
         try:
             from distributed import Client
-            from distributed.comm import get_address_host_port
+            from distributed.comm.addressing import get_address_host_port
         except ImportError as error:
             raise ValueError(f"--cluster needs dask.distributed, which is not installed: {INSTALL}") from error
         self.address = address
+        # what they would tell of a lost scheduler, with tracebacks, is told here in one sentence
+        for logger in ("distributed", "distributed.client", "tornado.application"):
+            logging.getLogger(logger).setLevel(logging.CRITICAL)
         try:
             # a Client that finds nobody takes long to go, and complains
             socket.create_connection(get_address_host_port(address), SECONDS_TO_CONNECT).close()
@@ -123,7 +171,7 @@ class Cluster:
 
     @contextmanager
     def executor(self) -> Iterator[Executor]:
-        from distributed import CommClosedError
+        from distributed.comm.core import CommClosedError
 
         pool = self.client.get_executor(pure=False)
         try:
@@ -137,7 +185,7 @@ class Cluster:
 
     def count(self) -> int:
         try:
-            return len(self.client.nthreads())
+            return len(cast(dict[str, int], self.client.nthreads()))
         except (OSError, TimeoutError) as error:
             raise ClusterLost(f"the scheduler at {self.address} is gone") from error
 
@@ -157,56 +205,35 @@ class Cluster:
 def run(pool: Pool, cells: Sequence[Cell], desk: Desk) -> None:
     """Compute the cells; each is settled, or fails with a reason.
 
-    When a worker is lost, any cell that was handed out may have brought it down: each is computed once more, by itself, and one
-    that loses its worker again is not tried a third time. A cluster's scheduler hands them out again itself.
+    A cell whose process dies is computed once more. A cluster's scheduler hands out the cells of a lost worker again itself.
     Raises ClusterLost, and what the desk raises; then cells under way are dropped.
     """
-    waiting, suspects = deque(cells), deque[Cell]()
-    tried: set[Cell] = set()
-    while waiting or suspects:
-        with pool.executor() as executor:
-            lost = _hand_out(executor, suspects, 1, desk)
-            if not lost:
-                lost = _hand_out(executor, waiting, pool.window, desk)
-        for cell in lost:
-            if cell in tried:
-                desk.fail(
-                    cell, "its worker died twice, the second time with nothing else to do: is there too little memory?"
-                )
-            else:
-                tried.add(cell)
-                suspects.append(cell)
-
-
-def _hand_out(executor: Executor, cells: deque[Cell], window: int | None, desk: Desk) -> list[Cell]:
-    """Compute `cells`, at most `window` at a time, until none is left or a worker is lost; the cells that were lost with it."""
+    waiting, tried = deque(cells), set[Cell]()
     under_way: dict[Future[Outcome], Cell] = {}
-    lost: list[Cell] = []
-    broken = False
-    while under_way or (cells and not broken):
-        while cells and not broken and (window is None or len(under_way) < window):
-            try:
-                under_way[executor.submit(worker.compute, cells[0])] = cells[0]
-                cells.popleft()
-            except BrokenExecutor:
-                broken = True
-        for future in wait(under_way, SECONDS_BETWEEN_LOOKS, FIRST_COMPLETED).done:
-            cell = under_way.pop(future)
-            if future.cancelled():
-                raise ClusterLost("the scheduler is gone, or has dropped the cells that are left")
-            error = future.exception()
-            if error is None:
-                desk.settle(cell, future.result())
-            elif isinstance(error, BrokenExecutor):
-                broken = True
-                lost.append(cell)
-            else:
-                desk.fail(cell, _reason(error))
-        desk.look()
-    return lost
+    with pool.executor() as executor:
+        while waiting or under_way:
+            while waiting and (pool.window is None or len(under_way) < pool.window):
+                cell = waiting.popleft()
+                under_way[executor.submit(worker.compute, cell)] = cell
+            for future in wait(under_way, SECONDS_BETWEEN_LOOKS, FIRST_COMPLETED).done:
+                cell = under_way.pop(future)
+                if future.cancelled():
+                    raise ClusterLost("the scheduler is gone, or has dropped the cells that are left")
+                error = future.exception()
+                if error is None:
+                    desk.settle(cell, future.result())
+                elif isinstance(error, BrokenExecutor) and cell not in tried:
+                    tried.add(cell)
+                    waiting.append(cell)
+                else:
+                    desk.fail(cell, _reason(error))
+            desk.look()
 
 
 def _reason(error: BaseException) -> str:
+    if isinstance(error, BrokenExecutor):
+        return "its process died twice: is there too little memory?"
+    # of dask.distributed, which may not be here
     if type(error).__name__ == "KilledWorker":
         return "each worker that it was handed to died: is there too little memory?"
     text = " ".join(str(error).split())

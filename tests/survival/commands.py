@@ -44,12 +44,12 @@ class Command:
 TRAIN = Command(
     (
         "train", str(ROOT / "experiments/digits_stochastic.toml"), "--seed", "0", "--set", "name=tiny",
-        "network.layers=[{kind='dense', units=8}, {kind='dense', units=10}]", "training.epochs=12", "training.batch=512",
+        "network.layers=[{kind='dense', units=8}, {kind='dense', units=10}]", "training.epochs=24", "training.batch=512",
         "rule.steps_free=4", "rule.steps_nudged=4", "rule.window=2", "inference.steps=4", "inference.window=2",
     ),
     ("--resume",),
     "tiny/0/checkpoints/epoch-*.npz",
-    ("tiny/0/weights.npz", "tiny/0/checkpoints/epoch-000012.npz", "tiny/0/result.json"),
+    ("tiny/0/weights.npz", "tiny/0/checkpoints/epoch-000024.npz", "tiny/0/result.json"),
 )  # fmt: skip
 SWEEP = Command(
     (
@@ -96,8 +96,8 @@ def waited_for(process: subprocess.Popen[str], happened: Callable[[], bool]) -> 
 
 
 def _lasting(path: Path) -> Any:
-    """A file's bytes, or a document without what a clock or a count of threads has put there."""
+    """A file's bytes, or a document without what clocks, threads and a checkout that is being worked on have put there."""
     if path.suffix != ".json" or path.parent.name == "cells":
         return path.read_bytes()
     document = json.loads(path.read_text(encoding="utf-8"))
-    return {key: value for key, value in document.items() if key not in ("wall", "threads")}
+    return {key: value for key, value in document.items() if key not in ("wall", "threads", "commit", "dirty")}

@@ -2,7 +2,7 @@
 
 STOCHEP_ROUGH, a JSON object, says which. slow: seconds that a flush to disk takes. full: after so many writes the disk is full.
 fatal: [number, call] of the write within whose call, "fsync" or "replace", the process is killed. killer: a temperature whose cells
-kill their workers, and marks, a folder where each leaves a file the first time and then spares its worker; without marks always.
+kill their workers. once: one whose cells do so once; marks: a folder where they leave a file then.
 Started workers run the lines at the top of this file too.
 """
 
@@ -23,11 +23,10 @@ written = 0
 
 def compute_or_die(cell):
     if cell.temperature == ROUGH.get("killer"):
-        mark = Path(ROUGH["marks"], cell.name) if "marks" in ROUGH else None
-        if mark is None or not mark.exists():
-            if mark is not None:
-                mark.touch()
-            os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), signal.SIGKILL)
+    if cell.temperature == ROUGH.get("once") and not (mark := Path(ROUGH["marks"], cell.name)).exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
     return compute(cell)
 
 

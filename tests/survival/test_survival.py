@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+import stochep
+
 sys.path.insert(0, str(Path(__file__).parent))
 from commands import SWEEP, TRAIN, Command, finished, run, start, waited_for
 
@@ -58,65 +60,64 @@ def killed_at_random(command: Command, out: Path, generator: random.Random) -> b
     return alive
 
 
+def killed_within_a_write(command: Command, out: Path, call: str) -> None:
+    """SIGKILL as the second file is flushed, or put in its place: the first is there, and the second only half."""
+    files, halves = command.contents(out), len(half_written(out))
+    code, _ = run(command, out, *(command.again if out.exists() else ()), rough={"fatal": [2, call]})
+    assert code == -signal.SIGKILL
+    assert len(half_written(out)) == halves + 1
+    assert files.items() <= command.contents(out).items()
+
+
+def out_of_disk(command: Command, out: Path) -> None:
+    """One sentence says so and how to go on; what was half-written is gone, what was whole is not."""
+    files, halves = command.contents(out), len(half_written(out))
+    code, told = run(command, out, *command.again, rough={"full": 1})
+    assert code == 1
+    assert "No space left on device" in told.splitlines()[-1]
+    assert "the same command" in told.splitlines()[-1]
+    assert len(half_written(out)) == halves
+    assert files.items() <= command.contents(out).items()
+
+
+def interrupted(command: Command, out: Path) -> None:
+    """Ctrl-C in the midst: one sentence says that it stopped and how to go on."""
+    before = command.files(out)
+    process = start(command, out, *command.again, rough={"slow": 0.05})
+    assert waited_for(process, lambda: bool(command.files(out) - before))
+    process.send_signal(signal.SIGINT)
+    code, told = finished(process)
+    assert code == 1
+    assert "stopped" in told.splitlines()[-1]
+    assert "the same command" in told.splitlines()[-1]
+
+
+@pytest.mark.exact
 @pytest.mark.parametrize("name", COMMANDS)
 @pytest.mark.parametrize("kills", [5, pytest.param(50, marks=pytest.mark.thorough)])
-def test_a_run_killed_at_random_moments_ends_as_the_unbroken_one(tmp_path, unbroken, name, kills):
-    command, generator, done, run_number = COMMANDS[name], random.Random(kills), 0, 0
+def test_a_run_killed_at_random_moments_and_within_writes_ends_as_the_unbroken_one(tmp_path, unbroken, name, kills):
+    command, generator, done, number = COMMANDS[name], random.Random(kills), 0, 0
     while done < kills:
-        out = tmp_path / str(run_number)
+        out = tmp_path / str(number)
+        for call in ("fsync", "replace"):
+            killed_within_a_write(command, out, call)
+            done += 1
+        out_of_disk(command, out)
+        interrupted(command, out)
         alive = True
         while alive and done < kills:
             alive = killed_at_random(command, out, generator)
             done += alive
         assert run(command, out, *command.again)[0] == 0
         assert command.contents(out) == unbroken(name)
-        run_number += 1
+        number += 1
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-@pytest.mark.parametrize("call", ["fsync", "replace"])
-def test_a_kill_within_a_write_loses_that_write_alone(tmp_path, unbroken, name, call):
-    command = COMMANDS[name]
-    assert run(command, tmp_path, rough={"fatal": [3, call]})[0] == -signal.SIGKILL
-    assert len(half_written(tmp_path)) == 1
-    kept = command.contents(tmp_path)
-    assert len(command.files(tmp_path)) == 2
-    assert run(command, tmp_path, *command.again)[0] == 0
-    assert command.contents(tmp_path) == unbroken(name)
-    assert kept.items() <= command.contents(tmp_path).items()
-
-
-@pytest.mark.parametrize("name", COMMANDS)
-def test_a_full_disk_is_one_sentence_and_loses_nothing_written(tmp_path, unbroken, name):
-    command = COMMANDS[name]
-    code, told = run(command, tmp_path, rough={"full": 3})
-    assert code == 1
-    assert [line for line in told.splitlines() if "No space left on device" in line and "the same command" in line]
-    assert half_written(tmp_path) == []
-    assert command.files(tmp_path)
-    assert run(command, tmp_path, *command.again)[0] == 0
-    assert command.contents(tmp_path) == unbroken(name)
-
-
-@pytest.mark.parametrize("name", COMMANDS)
-def test_ctrl_c_keeps_what_is_done_and_says_how_to_go_on(tmp_path, unbroken, name):
-    command = COMMANDS[name]
-    process = start(command, tmp_path, rough={"slow": 0.05})
-    assert waited_for(process, lambda: len(command.files(tmp_path)) >= 2)
-    process.send_signal(signal.SIGINT)
-    code, told = finished(process)
-    assert code == 1
-    assert "stopped" in told.splitlines()[-1]
-    assert "the same command" in told.splitlines()[-1]
-    assert run(command, tmp_path, *command.again)[0] == 0
-    assert command.contents(tmp_path) == unbroken(name)
-
-
-@pytest.mark.parametrize("name", COMMANDS)
-def test_a_folder_that_cannot_be_made_is_refused_before_any_work(name):
+def test_a_folder_that_cannot_be_made_is_refused_before_any_work(capsys, name):
     # even an administrator makes no folder there
-    code, told = run(COMMANDS[name], Path("/proc/stochep"))
-    assert code == 2
+    assert stochep.run([*COMMANDS[name].arguments, "--out", "/proc/stochep"]) == 2
+    told = capsys.readouterr().err
     assert len(told.splitlines()) == 1
     assert "cannot be made" in told
     assert "choose another --out" in told

@@ -259,19 +259,20 @@ def load(path: Path, overrides: Sequence[str] = (), seeds: Sequence[int] = ()) -
         raw = _parsed(text.decode("utf-8"))
     except ValueError as error:
         raise ValueError(f"{path} is not valid TOML: {error}") from error
+    for override in overrides:
+        _override(raw, override)
+    if seeds:
+        raw["seeds"] = list(seeds)
     try:
-        for override in overrides:
-            _override(raw, override)
-        if seeds:
-            raw["seeds"] = list(seeds)
         _refuse_infinite(raw, "")
-    except RecursionError as error:
-        raise ValueError(f"{path} or --set {_TOO_DEEP}") from error
-    try:
         experiment = msgspec.convert(raw, Experiment)
+        check_together(experiment)
     except msgspec.ValidationError as error:
         raise ValueError(f"{path}: {_sentence(str(error), raw)}") from error
-    check_together(experiment)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    except RecursionError as error:
+        raise ValueError(f"{path} or --set {_TOO_DEEP}") from error
     return experiment
 
 

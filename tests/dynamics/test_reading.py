@@ -19,7 +19,8 @@ MOST = 10_000
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
 def test_what_numpy_wrote_is_read_back(tmp_path, save):
     arrays = {
-        "floats": np.linspace(0, 1, 6).reshape(2, 3), "columns": np.asfortranarray(np.arange(6.0).reshape(2, 3)), "none": np.zeros((0, 3)),
+        "floats": np.linspace(0, 1, 6).reshape(2, 3), "columns": np.asfortranarray(np.arange(6.0).reshape(2, 3)),
+        "none": np.zeros((0, 3)),
         "one": np.array(7), "swapped": np.arange(3, dtype=">i4"), "flags": np.array([True, False]), "text": np.array("aß"),
         "complex": np.array([1j], np.complex64), "half": np.ones(2, np.float16),
     }  # fmt: skip
@@ -55,7 +56,7 @@ SIDES = b"{'descr': '<f8', 'fortran_order': False, 'shape': (%s), }\n"
         (npy(SIDES % b"2,", b"\0" * 16, b"\2\0"), ""),
         (npy(SIDES % b"3,", b"\0" * 16), r"array 'a' says shape \(3,\) of float64, which takes 24 bytes: found 16$"),
         (npy(SIDES % b"2,", b"\0" * 15), r"which takes 16 bytes: found 15$"),
-        (npy(SIDES % b"1099511627776,"), r"says shape \(1099511627776,\) of float64, which takes 8,796,093,022,208 bytes: found 0$"),
+        (npy(SIDES % b"1099511627776,"), r"says shape \(1099511627776,\) of float64, which takes 8,796,093,022,208 bytes: found 0"),
         (npy(SIDES % b"0, 99999999999999999999"), r"cannot be read as an \.npz file: "),
         (npy(SIDES % b"2,")[:30], "array 'a' has no header as numpy.save writes it, or ends within it$"),
         (npy((SIDES % b"2,").replace(b"<f8", b"|O")), "array 'a' holds Python objects, which are not loaded: expected numbers$"),
@@ -144,7 +145,7 @@ def test_a_member_that_unpacks_to_more_than_it_says_takes_no_memory(tmp_path):
 def test_a_packed_file_far_larger_than_what_it_may_hold_is_not_unpacked(tmp_path, monkeypatch):
     path = tmp_path / "many.gz"
     path.write_bytes(gzip.compress(b"") * 60_000)
-    with pytest.raises(ValueError, match="many.gz holds more than 10 bytes, the most that was expected"):
+    with pytest.raises(ValueError, match=r"many\.gz holds more than 10 bytes, the most that was expected"):
         contents(path, 10)
     monkeypatch.setattr(reading, "OVERHEAD", 2 * path.stat().st_size)
     assert contents(path, 10) == b""

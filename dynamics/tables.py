@@ -38,17 +38,18 @@ def read(path: Path, kind: type[Whole], overrides: Sequence[str] = (), **replace
         raw = _parsed(text.decode("utf-8"))
     except ValueError as error:
         raise ValueError(f"{path} is not valid TOML: {error}") from error
+    for override in overrides:
+        _override(raw, override)
+    raw |= replaced
     try:
-        for override in overrides:
-            _override(raw, override)
-        raw |= replaced
         _refuse_infinite(raw, "")
-    except RecursionError as error:
-        raise ValueError(f"{path} or --set {_TOO_DEEP}") from error
-    try:
         return msgspec.convert(raw, kind)
     except msgspec.ValidationError as error:
         raise ValueError(f"{path}: {_sentence(str(error), raw, kind)}") from error
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    except RecursionError as error:
+        raise ValueError(f"{path} or --set {_TOO_DEEP}") from error
 
 
 def digest(value: Any) -> str:

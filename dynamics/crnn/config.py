@@ -316,7 +316,10 @@ class Experiment(Table, frozen=True):
 def load(path: Path, overrides: Sequence[str] = (), seeds: Sequence[int] = ()) -> Experiment:
     """The experiment in a TOML file under `overrides` "a.b=value" and other `seeds`; ValueError names key and value."""
     experiment = read(path, Experiment, overrides, **({"seeds": list(seeds)} if seeds else {}))
-    check_together(experiment)
+    try:
+        check_together(experiment)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
     return experiment
 
 

@@ -95,4 +95,4 @@ def command_line(folder: Path, random: np.random.Generator) -> tuple[list[str], 
     if line[:1] == ["figures"] and "tracking_error" not in line:
         line.append("magic")
     # a refusal names an option, a value or a command: always something of what was asked
-    return line, ("--", "'", '"', "must", "[", *(one for one in line if one))
+    return line, ("--", "'", '"', "must", "[", "cannot be read", *(one for one in line if one))

@@ -25,7 +25,7 @@ class Answer(NamedTuple):
 
 
 @contextlib.contextmanager
-def bounded(extra: int = BOUND) -> Iterator[None]:
+def bounded(extra: int) -> Iterator[None]:
     """Refuse this process more address space than it has and `extra`: what would take more is a MemoryError."""
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
@@ -36,10 +36,10 @@ def bounded(extra: int = BOUND) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
-def ask(arguments: list[str]) -> Answer:
+def ask(arguments: list[str], extra: int = BOUND) -> Answer:
     """One command line, in this process, within the bound."""
     out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), bounded():
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), bounded(extra):
         try:
             code = stochep.run(arguments)
         except Exception:

@@ -12,7 +12,7 @@ from dynamics.crnn import checkpoint
 from dynamics.crnn.config import Backpropagation, Continual, EvolutionStrategies, PredictiveCoding, load
 from dynamics.crnn.learning import estimate
 from dynamics.crnn.result import accuracy, recorded
-from dynamics.crnn.run import prepare
+from dynamics.crnn.run import prepare, restored
 from dynamics.crnn.train import Divergence, close_epoch, train, update
 from dynamics.datasets import Augmentation, augmented
 
@@ -128,24 +128,103 @@ def test_training_learns_and_records_what_it_did(tmp_path):
     assert {array.dtype for array in stored.values()} == {np.dtype("float32")}
 
 
+ORIGIN = checkpoint.Origin("tiny", 0, {"stochep": "0.1.0"}, {"network": {"leak": 0.5}})
+
+
 def test_two_checkpoints_are_kept_and_a_damaged_one_is_passed_over(tmp_path):
+    assert checkpoint.newest(tmp_path, ORIGIN, 10_000) is None
     for number in range(1, 5):
-        checkpoint.save(tmp_path, number, 0, "key", {"value": np.full(2, float(number))})
+        checkpoint.save(tmp_path, number, 0, ORIGIN, {"value": np.full(2, float(number))})
     assert sorted(file.name for file in tmp_path.iterdir()) == ["epoch-000003.npz", "epoch-000004.npz"]
     newest = tmp_path / "epoch-000004.npz"
     newest.write_bytes(newest.read_bytes()[:100])
-    found = checkpoint.newest(tmp_path, "key")
+    found = checkpoint.newest(tmp_path, ORIGIN, 10_000)
     assert found is not None
-    assert (found["value"] == 3.0).all()
+    assert found[0] == tmp_path / "epoch-000003.npz"
+    assert list(found[1]) == ["value"]
+    assert (found[1]["value"] == 3.0).all()
     (tmp_path / "epoch-000003.npz").write_bytes(b"")
-    with pytest.raises(ValueError, match=r"no checkpoint in .* can be read: run without --resume"):
-        checkpoint.newest(tmp_path, "key")
+    sentence = r"no checkpoint in .* can be read: .*epoch-000004\.npz cannot be read as .*; run without --resume to start over$"
+    with pytest.raises(ValueError, match=sentence):
+        checkpoint.newest(tmp_path, ORIGIN, 10_000)
+
+
+@pytest.mark.parametrize(
+    ("other", "sentence"),
+    [
+        (
+            checkpoint.Origin("tiny", 0, {"stochep": "0.0.9", "random stream": "1"}, ORIGIN.tables),
+            r"was written by stochep 0\.0\.9, random stream 1, this is stochep 0\.1\.0, and a run must end as it began: ",
+        ),
+        (
+            checkpoint.Origin("tiny", 1, ORIGIN.versions, ORIGIN.tables),
+            r"another experiment or seed, tiny seed 1 where seed is 1; asked for is tiny seed 0 where it is 0: run without",
+        ),
+        (
+            checkpoint.Origin("tiny", 0, ORIGIN.versions, {"network": {"leak": 0.25}}),
+            r"tiny seed 0 where network\.leak is 0\.25; asked for is tiny seed 0 where it is 0\.5: run without --resume",
+        ),
+        (
+            checkpoint.Origin("tiny", 0, ORIGIN.versions, {"network": {"leak": 0.5, "rest": None}}),
+            r"where network\.rest is None; asked for is tiny seed 0 where it is 'nothing'",
+        ),
+    ],
+)
+def test_a_checkpoint_of_another_origin_is_refused_with_both_named(tmp_path, other, sentence):
+    checkpoint.save(tmp_path, 1, 0, other, {"value": np.zeros(1)})
+    with pytest.raises(ValueError, match=rf"checkpoint .*epoch-000001\.npz .*{sentence}"):
+        checkpoint.newest(tmp_path, ORIGIN, 10_000)
+
+
+def test_a_checkpoint_that_does_not_say_what_it_is_of_is_refused(tmp_path):
+    np.savez(tmp_path / "epoch-000001.npz", experiment=np.array("abc/0"), value=np.zeros(1))
+    with pytest.raises(ValueError, match=r"does not say what it is of, as those of stochep 0\.1\.0 do: run without"):
+        checkpoint.newest(tmp_path, ORIGIN, 10_000)
 
 
 def test_resume_refuses_another_experiments_checkpoint(tmp_path):
     finish(prepare(tiny("training.epochs=1"), tmp_path))
-    with pytest.raises(ValueError, match=r"epoch-000001\.npz belongs to another experiment or seed"):
+    sentence = r"belongs to another experiment or seed, tiny seed 0 where network\.leak is 0\.25; .* where it is 0\.75"
+    with pytest.raises(ValueError, match=sentence):
         prepare(tiny("training.epochs=1", "network.leak=0.75"), tmp_path, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"more": np.zeros(1)}, r"must hold weights, bias, .*, first_costs, got weights, .*, more: run without"),
+        ({"weights": np.zeros(3)}, r"must hold weights of shape \(592,\) and type float64, got \(3,\) and float64"),
+        ({"weights": np.zeros(592, np.float32)}, r"must hold weights of shape \(592,\) and type float64, got \(592,\) and float32"),
+        ({"bias": np.full(18, np.nan)}, "holds bias that are not finite"),
+        ({"rates": np.zeros((2, 2))}, r"must hold rates of shape \(0, 2\) and type float64, got \(2, 2\)"),
+        ({"batch": np.array(10)}, "says 0 epochs and 10 updates are done, beyond the run's 3 epochs of 9 updates"),
+        ({"batch": np.array(-1)}, "says 0 epochs and -1 updates are done"),
+        ({"first_costs": np.zeros(21)}, "updates are done, beyond the run's"),
+    ],
+)  # fmt: skip
+def test_a_checkpoint_that_holds_another_state_is_refused(tmp_path, change, sentence):
+    (run,) = prepare(tiny(), tmp_path)
+    arrays = asdict(run.state)
+    assert restored(run, tmp_path, arrays).epoch == 0
+    with pytest.raises(ValueError, match=sentence):
+        restored(run, tmp_path, arrays | change)
+
+
+def test_as_many_epochs_as_there_are_may_be_done_and_no_update_more(tmp_path):
+    (run,) = prepare(tiny(), tmp_path)
+
+    def done(epochs, batch):
+        curves = {
+            name: np.zeros((epochs, *array.shape[1:]))
+            for name, array in asdict(run.state).items()
+            if array.shape[:1] == (0,)
+        }
+        return restored(run, tmp_path, asdict(run.state) | curves | {"batch": np.array(batch)})
+
+    assert (done(2, 9).epoch, done(3, 0).epoch) == (2, 3)
+    for epochs, batch in ((3, 1), (4, 0)):
+        with pytest.raises(ValueError, match=f"says {epochs} epochs and {batch} updates are done"):
+            done(epochs, batch)
 
 
 @pytest.mark.parametrize(

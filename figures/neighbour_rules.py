@@ -34,7 +34,7 @@ RULES = {
         "digits_implicit": Rule("exact gradient", "exact", page.BOUND),
         "digits_deterministic": Rule("deterministic EP", "determ.", page.MEAN_FIELD),
         "digits_continual": Rule("continual EP", "continual", page.ONSAGER),
-        "digits_predictive_coding": Rule("predictive coding", "predictive", page.GLAUBER),
+        "digits_predictive_coding": Rule("predictive coding", "PC", page.GLAUBER),
         "digits_evolution_32": Rule("evolution strategies, 32 pairs", "ES, 32", page.GREY),
         "digits_evolution": Rule("evolution strategies, 1 pair", "ES, 1", page.GREY),
         "digits_stochastic_probabilities": Rule("StochEP", "StochEP", page.LINEAR),
@@ -88,8 +88,8 @@ def _panel(axis: Axes, family: str, found: dict[str, Any]) -> None:
     options = sum(name in RULES[family] for name in names)
     if options < len(names):
         axis.axvline(options - 0.5, color=page.GREY, linestyle=":")
-    axis.set_yscale("log")
-    axis.set(ylim=(None, None), title=TITLES[family])
+    axis.autoscale(axis="y")
+    axis.set(yscale="log", title=TITLES[family])
     page.log_ticks(axis.yaxis, (2, 3, 5, 10, 20, 30, 50, 90) if family == "digits" else (13, 14, 15, 17, 20, 25, 30))
 
 

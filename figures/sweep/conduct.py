@@ -6,7 +6,7 @@ Main results: opened, fill, publish.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from figures import page
 from figures.sweep import cells as store
 from figures.sweep import grid, outcome, workers
 from figures.sweep.cells import Row
-from figures.sweep.clock import Clock, progress
+from figures.sweep.clock import Clock
 from figures.sweep.grid import Cell, Sweep
 from figures.sweep.worker import Outcome
 
@@ -34,10 +34,14 @@ def opened(cluster: str | None, count: int | None) -> Iterator[workers.Pool]:
         yield pool
 
 
-def fill(sweep: Sweep, folder: Path, pool: workers.Pool) -> tuple[dict[Cell, Row], dict[Cell, str]]:
+# shows a clock, given how many workers there are, as often as what it yields is called
+Watch = Callable[[Clock, Callable[[], int]], AbstractContextManager[Callable[[], None]]]
+
+
+def fill(sweep: Sweep, folder: Path, pool: workers.Pool, watch: Watch) -> tuple[dict[Cell, Row], dict[Cell, str]]:
     """Compute the cells that the folder lacks, each kept as it comes; all rows in the table's order, and why cells failed.
 
-    Raises OSError when a file cannot be written and workers.ClusterLost; what is written stays. Progress goes to stderr.
+    Raises OSError when a file cannot be written and workers.ClusterLost; what is written stays.
     """
     remove_leftovers(folder)
     every = grid.cells(sweep)
@@ -47,7 +51,7 @@ def fill(sweep: Sweep, folder: Path, pool: workers.Pool) -> tuple[dict[Cell, Row
     failures: dict[Cell, str] = {}
     if lacking:
         clock = Clock(lacking, len(rows))
-        with progress(sweep.name, clock, pool.count) as show:
+        with watch(clock, pool.count) as show:
             workers.run(pool, lacking, _Desk(folder, rows, failures, clock, show))
     return {cell: rows[cell] for cell in every if cell in rows}, failures
 

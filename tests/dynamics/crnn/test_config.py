@@ -10,7 +10,10 @@ from dynamics.crnn.architecture import Conv, Dense
 from dynamics.crnn.config import fingerprint, load
 
 ROOT = Path(__file__).parents[3]
-EXPERIMENTS = sorted((ROOT / "experiments").glob("digits_*.toml"))
+# StochEP with an option of the network (lem:options), and what residual links are compared with
+OPTIONS = ("leaks", "lateral", "divisive", "feedback", "deep", "residual")
+_DIGITS = sorted((ROOT / "experiments").glob("digits_*.toml"))
+EXPERIMENTS = [path for path in _DIGITS if not path.stem.endswith(OPTIONS)]
 STOCHASTIC = ROOT / "experiments" / "digits_stochastic.toml"
 CONV = "kind='conv', channels=3, kernel=3, pool=2"
 PREDICTIVE = "{kind='predictive_coding', nudging=1.0, rate=0.1, steps=5}"
@@ -200,10 +203,12 @@ def test_digits_experiments_differ_in_their_rule_and_its_rates_alone():
 @pytest.mark.parametrize("family", ["fashion", "fashion10k", "reach", "saccades"])
 def test_experiments_of_a_family_differ_in_their_rule_alone_and_fit_their_images(family):
     """What the rules share is equal, rates of 0 aside where the readout alone learns, and the layers take the images."""
-    experiments = [load(path) for path in sorted((ROOT / "experiments").glob(f"{family}_*.toml"))]
+    paths = [
+        path for path in sorted((ROOT / "experiments").glob(f"{family}_*.toml")) if not path.stem.endswith(OPTIONS)
+    ]
+    experiments = [load(path) for path in paths]
     assert len(experiments) > 1
-    names = [experiment.name for experiment in experiments]
-    assert names == sorted(path.stem for path in (ROOT / "experiments").glob(f"{family}_*.toml"))
+    assert [experiment.name for experiment in experiments] == [path.stem for path in paths]
     rates = experiments[0].training.rates
     for one in experiments:
         assert one.training.rates == (rates if not one.name.endswith("_readout") else (0.0, 0.0, rates[-1]))
@@ -219,6 +224,22 @@ def test_experiments_of_a_family_differ_in_their_rule_alone_and_fit_their_images
     shape = (2, 28, 28) if family == "saccades" else (1, 28, 28)
     side = 14 if family == "reach" else 7
     assert experiments[0].architecture(shape, 10).shapes == ((16, 14, 14), (32, side, side))
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+@pytest.mark.parametrize("family", ["digits", "fashion10k"])
+def test_an_option_differs_from_plain_stochep_in_the_network_its_nudging_and_rates_alone(family, option):
+    """One budget: seeds, data, phases, epochs, batches, optimiser, schedule and inference are those of StochEP without it."""
+    plain, one = (load(ROOT / "experiments" / f"{family}_{name}.toml") for name in ("stochastic_probabilities", option))
+    moved = msgspec.structs.replace(
+        one,
+        name=plain.name,
+        network=plain.network,
+        rule=msgspec.structs.replace(one.rule, nudging=plain.rule.nudging),
+        training=msgspec.structs.replace(one.training, rates=plain.training.rates),
+    )
+    assert fingerprint(moved) == fingerprint(plain) != fingerprint(one)
+    assert one.name == f"{family}_{option}"
 
 
 def test_sparse_experiments_differ_from_the_dense_one_in_what_makes_them_fire_less_alone():

@@ -9,16 +9,13 @@ import signal
 import subprocess
 import sys
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
 import stochep
 from figures import bias_study, networks
 from figures.sweep.grid import cells, load
-
-sys.path.insert(0, str(Path(__file__).parent / "survival"))
-from commands import ROOT, SWEEP, finished, run, start, waited_for
+from tests.survival.commands import ROOT, SWEEP, finished, run, start, waited_for
 
 FILE = ROOT / "experiments" / "bias_sweep.toml"
 PLAN = load(FILE, SWEEP.arguments[4:])

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import random
 import signal
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
 import stochep
-
-sys.path.insert(0, str(Path(__file__).parent))
-from commands import SWEEP, TRAIN, Command, finished, run, start, waited_for
+from tests.survival.commands import SWEEP, TRAIN, Command, finished, run, start, waited_for
 
 COMMANDS = {"train": TRAIN, "sweep": SWEEP}
 

@@ -174,13 +174,15 @@ def test_bad_input_is_one_sentence_exit_code_2_and_nothing_written(tmp_path, cap
     assert not (tmp_path / "new").exists()
 
 
-@pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "nowhere", "127.0.0.1:none"])
-def test_a_cluster_that_cannot_be_reached_is_one_sentence(tmp_path, monkeypatch, address):
+@pytest.mark.parametrize(
+    "address", ["tcp://127.0.0.1:1", "127.0.0.1:1", "nowhere", "127.0.0.1:none", "carrier://pigeon:1"]
+)
+def test_a_cluster_that_cannot_be_reached_is_one_sentence(tmp_path, capsys, address):
     pytest.importorskip("distributed", reason="dask.distributed is not installed")
-    code, told = run(SWEEP, tmp_path / "new", "--cluster", address)
-    assert code == 2
+    assert stochep.run(["sweep", str(FILE), "--cluster", address, "--out", str(tmp_path / "new")]) == 2
+    told = capsys.readouterr().err
     assert f"--cluster {address} cannot be reached" in told
-    assert len(told.splitlines()) == 1
+    assert told.count("\n") == 1
     assert not (tmp_path / "new").exists()
 
 

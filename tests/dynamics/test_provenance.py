@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from dynamics import provenance as module
-from dynamics.provenance import make_writable, provenance, write_atomically, write_json
+from dynamics.provenance import make_writable, provenance, remove_leftovers, write_atomically, write_json
 
 pytestmark = pytest.mark.exact
 
@@ -43,6 +43,19 @@ def test_a_write_that_dies_keeps_the_old_file(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="power cut"):
         write_atomically(target, b"new")
     assert target.read_bytes() == b"old"
+    # what it could not finish does not stay to fill the disk
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_only_old_halves_are_swept_away(tmp_path):
+    names = [".a.json.1.tmp", ".b.npz.2.tmp", "c.tmp", ".d.json"]
+    for name in names:
+        (tmp_path / name).touch()
+    for name in names[1:]:
+        os.utime(tmp_path / name, (0, 0))
+    remove_leftovers(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".a.json.1.tmp", ".d.json", "c.tmp"]
+    remove_leftovers(tmp_path / "absent")
 
 
 def test_json_has_no_nan(tmp_path):

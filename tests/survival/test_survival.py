@@ -91,7 +91,7 @@ def interrupted(command: Command, out: Path) -> None:
 
 @pytest.mark.exact
 @pytest.mark.parametrize("name", COMMANDS)
-@pytest.mark.parametrize("kills", [5, pytest.param(50, marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("kills", [5, pytest.param(50, marks=[pytest.mark.thorough, pytest.mark.timeout(7200)])])
 def test_a_run_killed_at_random_moments_and_within_writes_ends_as_the_unbroken_one(tmp_path, unbroken, name, kills):
     command, generator, done, number = COMMANDS[name], random.Random(kills), 0, 0
     while done < kills:

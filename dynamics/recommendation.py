@@ -243,11 +243,14 @@ def _finished(
     plan: _Plan, kind: _Kind, nudging: float | None, bias: float, noise: float, source: str
 ) -> Recommendation:  # fmt: skip
     """bias and noise (the variance of one replica) relative to ‖g‖ and ‖g‖²."""
-    samples = max(LEAST_SAMPLES, math.ceil(noise * (RADIUS / (plan.error - bias)) ** 2))
-    if samples > COUNTER_LIMIT:
+    ratio = RADIUS / (plan.error - bias)
+    # a product is infinite where a power would raise
+    needed = noise * ratio * ratio
+    if needed > COUNTER_LIMIT:
         raise ValueError(
-            f"error {plan.error:g} needs {samples:.2g} samples, more than the 2^32 that one seed has: ask for a larger error"
+            f"error {plan.error:g} needs {needed:.2g} samples, more than the 2^32 that one seed has: ask for a larger error"
         )
+    samples = max(LEAST_SAMPLES, math.ceil(needed))
     sweeps = plan.free
     if kind.estimator != "three-factor":
         sweeps = (plan.free if kind.coupled else 2 * plan.free) + 2 * plan.nudged

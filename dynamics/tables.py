@@ -1,6 +1,6 @@
 """TOML files as frozen values: read, overridden key by key, refused with the key's full path and the nearest thing that is known.
 
-Main results: Table, read, digest.
+Main results: Table, read, check_numbers, digest.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from dynamics.reading import contents
 # Of a file, and of one line in it: tomllib takes a time that grows with the square of a dotted key's parts.
 MOST_BYTES, MOST_DOTS = 2**16, 200
 MOST_SHOWN = 100
+# Of every number but 0: products of a few and their squares stay in the range of float64, each of them in that of float32.
+SMALLEST, LARGEST = 1e-30, 1e30
 _TOO_DEEP = "nests tables or arrays too deep"
 
 Whole = TypeVar("Whole", bound="Table")
@@ -42,7 +44,7 @@ def read(path: Path, kind: type[Whole], overrides: Sequence[str] = (), **replace
         _override(raw, override)
     raw |= replaced
     try:
-        _refuse_infinite(raw, "")
+        check_numbers(raw)
         return msgspec.convert(raw, kind)
     except msgspec.ValidationError as error:
         raise ValueError(f"{path}: {_sentence(str(error), raw, kind)}") from error
@@ -50,6 +52,18 @@ def read(path: Path, kind: type[Whole], overrides: Sequence[str] = (), **replace
         raise ValueError(f"{path}: {error}") from error
     except RecursionError as error:
         raise ValueError(f"{path} or --set {_TOO_DEEP}") from error
+
+
+def check_numbers(value: Any, path: str = "") -> None:
+    """ValueError with the path of the first number in nested tables that is neither 0 nor between SMALLEST and LARGEST in size."""
+    # nan and inf pass every comparison that asks for too little
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{path} must be finite, got {value}")
+    if isinstance(value, float | int) and value and not SMALLEST <= abs(value) <= LARGEST:
+        raise ValueError(f"{path} must be 0 or between {SMALLEST:g} and {LARGEST:g} in size, got {_shown(value)}")
+    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list | tuple) else ()
+    for key, inner in pairs:
+        check_numbers(inner, f"{path}.{key}".lstrip("."))
 
 
 def digest(value: Any) -> str:
@@ -85,15 +99,6 @@ def _override(raw: dict[str, Any], override: str) -> None:
         if not isinstance(table, dict):
             raise ValueError(f"--set {override}: {'.'.join(keys[:depth])} is a value, not a table")
     table[keys[-1]] = value
-
-
-def _refuse_infinite(value: Any, path: str) -> None:
-    """nan and inf are TOML floats and pass every comparison that asks for too little."""
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"{path} must be finite, got {value}")
-    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, inner in pairs:
-        _refuse_infinite(inner, f"{path}.{key}".lstrip("."))
 
 
 def _sentence(message: str, raw: dict[str, Any], kind: type[Table]) -> str:

@@ -58,6 +58,10 @@ class Solution:
     others: tuple[FloatArray, ...] = ()
 
 
+# Of a continuation, each some Newton steps: a few seconds of them.
+MOST_CONTINUATIONS = 20_000
+
+
 @dataclass(frozen=True)
 class MeanFieldMap:
     """f(m) = σ(h(m)/T), h = Jm + b − nudging (slope ∘ m + offset) [+ ½(1 − 2m) ∘ (J∘J)v / T when Onsager-corrected]."""
@@ -189,6 +193,11 @@ def continued_fixed_point(mapping: MeanFieldMap, start: NDArray[Any], radius: fl
 
     radius: longest step in |nudging|, in the unit of the couplings. Raises ConvergenceError when Newton loses the branch.
     """
+    if abs(mapping.nudging) > MOST_CONTINUATIONS * radius:
+        raise ConvergenceError(
+            f"nudging {mapping.nudging:.3g} is more than {MOST_CONTINUATIONS:,} steps of {radius:.3g} from 0, too far to "
+            "be followed: use a smaller nudging (bounds.holomorphy_radius gives a safe one)"
+        )
     count = max(1, int(np.ceil(abs(mapping.nudging) / radius)))
     value = start.astype(np.result_type(start, np.asarray(mapping.nudging).dtype))
     for k in range(1, count + 1):

@@ -23,6 +23,7 @@ from dynamics.crnn.stability import Stability
 from dynamics.datasets import Images
 from dynamics.provenance import SCHEMA_VERSION, provenance, write_atomically, write_json
 from dynamics.reading import archive, contents
+from dynamics.tables import check_numbers
 
 CONFIDENCE = 0.95
 # of a result.json, a thousand times what they take
@@ -124,6 +125,7 @@ def _finished(folder: Path) -> Finished:
         raise ValueError(f"{folder} holds no finished run: {error}; stochep train makes one") from error
     try:
         document = msgspec.json.decode(raw, type=Finished)
+        check_numbers(msgspec.to_builtins(document.config))
         check_together(document.config)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{file} is of no run of this version: {error}; run stochep train again") from error

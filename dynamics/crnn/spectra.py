@@ -13,13 +13,14 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from scipy.sparse.linalg import LinearOperator, eigsh
+from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
 
 from dynamics.crnn.architecture import Conv
 from dynamics.crnn.network import Network
 from dynamics.crnn.relaxation import drive_images
 from dynamics.crnn.wiring import effective_kernel, wire
 from meanfield.model import FloatArray
+from meanfield.solve import ConvergenceError
 
 POWER_STEPS = 300
 LANCZOS_STEPS = 1000
@@ -172,7 +173,13 @@ def extreme_eigenvalue(operator: Operator, size: int, which: str) -> tuple[float
     linear = LinearOperator((size, size), matvec=lambda v: operator(np.ravel(v)), dtype=np.float64)  # type: ignore[call-arg]
     if not np.any(operator(start)):
         return 0.0, 0.0
-    values, vectors = eigsh(linear, k=1, which=which, v0=start, maxiter=LANCZOS_STEPS)
+    try:
+        values, vectors = eigsh(linear, k=1, which=which, v0=start, maxiter=LANCZOS_STEPS)
+    except ArpackError as error:
+        raise ConvergenceError(
+            f"no extreme eigenvalue of {size} × {size} found in {LANCZOS_STEPS} steps: {error}; "
+            "weights over temperatures may be too large"
+        ) from error
     vector = vectors[:, 0]
     return float(values[0]), float(np.linalg.norm(operator(vector) - values[0] * vector))
 

@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 
 from dynamics.crnn.config import load
+from dynamics.crnn.spectra import extreme_eigenvalue
 from dynamics.datasets import idx
+from meanfield import ConvergenceError
 from tests.hostile import specimens
 from tests.hostile.door import ask, fault
 
@@ -42,7 +44,7 @@ def refusal(arguments):
         ([*TRAIN, DEEP], "nests tables or arrays too deep"),
         ([*TRAIN, "network.leak={" + DEEP + "}"], "a line has more than 200 dots"),
         ([*TRAIN, "training.epochs=" + "9" * 5000], "--set 'training.epochs=999"),
-        ([*TRAIN, "training.epochs=0x" + "f" * 9000], "got a whole number of more digits than Python writes"),
+        ([*TRAIN, "training.epochs=0x" + "f" * 9000], "training.epochs must be 0 or between 1e-30 and 1e+30 in size, got a whole"),
         ([*TRAIN, "rule.steps_free=9999999999999999999"], "rule.steps_free: expected `int` <= 1000000000"),
         ([*TRAIN, "network.layers=[{kind='dense', units=1000000}, {kind='dense', units=10}]"], "74,000,000 weights, for 1 seed(s)"),
         ([*TRAIN, "network.layers=[{kind='conv', channels=1, kernel=1, padding=100000, stride=100000}, {kind='dense', units=10}]"],
@@ -50,6 +52,8 @@ def refusal(arguments):
         ([*TRAIN, "network.layers=[{kind='conv', channels=5000000, kernel=1, pool=8}, {kind='dense', units=1}, "
           "{kind='dense', units=10}]",
           "network.scales=[1,1,1]", "training.rates=[1,1,1]"], "hold 325,000,139 numbers an image"),
+        ([*TRAIN, "network.temperature=1e-320"], "network.temperature must be 0 or between 1e-30 and 1e+30 in size, got 1e-320"),
+        ([*TRAIN, "network.scales=[1e308, 1.0]"], "network.scales.0 must be 0 or between 1e-30 and 1e+30 in size, got 1e+308"),
         ([*TRAIN, f"seeds={list(range(1001))}"], "seeds: expected `array` of length <= 1000"),
         ([*TRAIN, "\x1b[31m=3"], "unknown key \\x1b[31m: remove it"),
         ([*TRAIN, "name='" + "x" * 201 + "'"], "name: expected `str` of length <= 200"),
@@ -61,6 +65,7 @@ def refusal(arguments):
         ([*BIAS, "--temperatures", "1e-320"], "temperature must be between 1e-30 and 1e+30"),
         ([*BIAS, "--nudgings", "1e308"], "--nudgings must be between 1e-30 and 1e+30 in size, got 1e+308"),
         ([*BIAS, "--nudgings", "1e-320"], "--nudgings must be between 1e-30 and 1e+30 in size, got 1e-320"),
+        ([*BIAS, "--temperatures", "1", "--recommend", "--error", "1e-300"], "more than the 2^32 that one seed has"),
         (["bias", "--size", "9" * 30], "--size must be at most 2,048"),
         (["bias", "--size", "1000", "--reference", "sampled"], "262,144,000 numbers"),
         (["certify", RUN, "--replicas", "9" * 30], "--replicas must be at least 2 and at most 1000000"),
@@ -83,6 +88,17 @@ def test_a_key_of_thousands_of_parts_is_refused_before_it_is_parsed(tmp_path):
     assert "slow.toml holds more than 65,536 bytes" in refusal(["train", str(path)])
 
 
+def test_a_nudging_too_far_to_be_followed_is_a_row_without_a_value():
+    answer = ask([*BIAS, "--temperatures", "1", "--nudgings", "1e30", "--json"])
+    assert answer.code == 0
+    assert [row["note"] for row in json.loads(answer.out)["rows"]] == ["nudged fixed point lost"]
+
+
+def test_an_eigenvalue_that_lanczos_does_not_find_is_said_so():
+    with pytest.raises(ConvergenceError, match=r"no extreme eigenvalue of 30 × 30 found in 1000 steps"):
+        extreme_eigenvalue(lambda vector: np.full(30, np.nan), 30, "LA")
+
+
 def test_nothing_is_waited_for_that_never_ends():
     for line in (["train", "/dev/zero"], ["bias", "--couplings", "/dev/zero"], ["certify", "/dev"]):
         refusal(line)
@@ -103,6 +119,10 @@ def test_a_value_of_megabytes_is_told_in_a_line(tmp_path):
         (lambda document: document.pop("seed"), "missing required field `seed`"),
         (lambda document: document.update(seed="0"), "Expected `int`, got `str`"),
         (lambda document: document.update(schema_version=7), "is of schema version 7, this stochep reads 1"),
+        (
+            lambda document: document["config"]["network"].update(temperature=1e-320),
+            "temperature must be 0 or between 1e-30",
+        ),
         (lambda document: document.update(config=[1]), "Expected `object`, got `array`"),
         (
             lambda document: document["config"]["inference"].update(window=100),

@@ -332,8 +332,10 @@ def test_a_silent_or_saturated_layer_is_named(tmp_path):
     assert not seen[-1]._replace(rates=(0.2, 0.3)).warning
 
 
-def test_weights_that_are_no_numbers_stop_the_run_with_the_layer_and_the_remedy(tmp_path):
-    (run,) = prepare(tiny("training.rates=[3e38, 3e38]", "network.dtype=float32", "training.batch=10"), tmp_path)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_weights_that_are_no_numbers_stop_the_run_with_the_layer_and_the_remedy(tmp_path, dtype):
+    rates = ["training.rates=[1e30, 1e30]", "training.weight_decay=1e30"]
+    (run,) = prepare(tiny(*rates, f"network.dtype={dtype}", "training.batch=10"), tmp_path)
     with pytest.raises(
         Divergence, match=r"the weights of layer \d are no longer finite after update \d+ of epoch 1: lower training"
     ) as caught:

@@ -32,6 +32,9 @@ DISTINCT = 1e-6
 SEARCH_TOLERANCE = 1e-10
 SEARCH_STEPS = 2_000
 
+# Of a continuation, each some Newton steps: a few seconds of them.
+MOST_CONTINUATIONS = 20_000
+
 
 class ConvergenceError(RuntimeError):
     """An iteration ended above its tolerance; the message says by how much and what to try."""
@@ -56,10 +59,6 @@ class Solution:
     converged: bool
     unique: bool | None = None
     others: tuple[FloatArray, ...] = ()
-
-
-# Of a continuation, each some Newton steps: a few seconds of them.
-MOST_CONTINUATIONS = 20_000
 
 
 @dataclass(frozen=True)

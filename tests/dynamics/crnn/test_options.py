@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dynamics.crnn.architecture import Architecture, Conv, Dense, Link
 from dynamics.crnn.bptt import backpropagate
-from dynamics.crnn.config import Deterministic, Experiment, Implicit, Stochastic, _check_together
+from dynamics.crnn.config import Deterministic, Experiment, Implicit, Stochastic, check_together
 from dynamics.crnn.learning import estimate
 from dynamics.crnn.network import Network, Spiking, Spread
 from dynamics.crnn.run import start
@@ -229,7 +229,7 @@ def experiment(**options):
         "inference": {"steps": 20, "window": 1},
     }  # fmt: skip
     found = msgspec.convert(raw, Experiment)
-    _check_together(found)
+    check_together(found)
     return found
 
 

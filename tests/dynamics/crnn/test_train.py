@@ -101,7 +101,8 @@ def test_an_epoch_does_not_depend_on_the_number_of_threads(tmp_path, rule):
         found.append(epoch(run, run.state))
     numba.set_num_threads(before)
     for name, array in asdict(found[0]).items():
-        assert (array == getattr(found[1], name)).all(), name
+        # nan where nothing relaxes
+        np.testing.assert_array_equal(array, getattr(found[1], name), err_msg=name)
 
 
 def test_training_learns_and_records_what_it_did(tmp_path):
@@ -384,10 +385,10 @@ def test_the_other_rules_lower_the_cost(tmp_path, rule):
         "bptt_spikes": Backpropagation(steps=8, window=4, spiking=True),
         "continual": Continual(nudging=0.5, steps_free=8, steps_nudged=4, window=2, rates=(1e-3, 1e-3)),
         "predictive_coding": PredictiveCoding(nudging=0.5, rate=0.2, steps=8),
-        "evolution": EvolutionStrategies(pairs=20, width=0.1, steps=8, window=2),
+        "evolution": EvolutionStrategies(pairs=60, width=0.1, steps=8, window=2),
     }
     # random directions bear no larger rates
-    rates = [0.05, 0.02] if rule == "evolution" else [0.5, 0.2]
+    rates = [0.05, 0.05] if rule == "evolution" else [0.5, 0.2]
     experiment = msgspec.structs.replace(
         tiny("training.batch=16", f"training.rates={rates}", "network.leak=0.5"), rule=tables[rule]
     )

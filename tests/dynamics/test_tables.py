@@ -68,7 +68,7 @@ def test_a_key_that_does_not_fit_is_named_with_path_value_and_remedy(file, overr
 
 def test_what_is_infinite_or_no_assignment_is_refused(file):
     for override, sentence in (
-        ("cases=[{kind='other', width=inf}]", "cases.0.width must be finite, got inf"),
+        ("cases=[{kind='other', width=inf}]", f"{file}: cases.0.width must be finite, got inf"),
         ("name", "--set takes key=value with a dotted key, got 'name'"),
         ("name.x=1", "--set name.x=1: name is a value, not a table"),
     ):

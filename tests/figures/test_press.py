@@ -118,7 +118,7 @@ def test_drawing_processes_end_with_the_one_that_started_them(tmp_path, end):
     drawing = children(process.pid)
     assert len(drawing) >= 2
     process.send_signal(end)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=240)
     assert out == ""
     assert "Traceback" not in err
     if end == signal.SIGINT:

@@ -240,10 +240,10 @@ def test_a_recorded_networks_weights_are_those_of_the_file():
 @pytest.mark.parametrize(
     ("prepare", "arguments", "sentence"),
     [
-        (lambda folder: None, [], "holds no finished run: result.json cannot be read (No such file or directory)"),
-        (lambda folder: (folder / "weights.npz").write_bytes(b"PK"), [], "holds no run of this version"),
-        (lambda folder: (folder / "result.json").write_text("{}"), [], "holds no run of this version"),
-        (lambda folder: None, ["--images", "1"], "--images must be at least 2, got 1"),
+        (lambda folder: None, [], "result.json cannot be read: No such file or directory; stochep train makes one"),
+        (lambda folder: (folder / "weights.npz").write_bytes(b"PK"), [], "weights.npz cannot be read as an .npz file"),
+        (lambda folder: (folder / "result.json").write_text("{}"), [], "result.json is of no run of this version"),
+        (lambda folder: None, ["--images", "1"], "--images must be at least 2 and at most 1000000, got 1"),
         (lambda folder: None, ["--images", "181"], "--images must be at most the 180 validation images, got 181"),
     ],
 )

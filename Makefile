@@ -83,11 +83,11 @@ reproduce: .venv/.core  ## Train every recorded run and study again, taking up c
 derive: .venv/.core  ## Derive the equations again and rewrite meanfield/equations.py
 	@$(BIN)/python -m meanfield.derivations
 
-paper: .venv/.paper .venv/.rigorous  ## Build paper/main.pdf
+paper: .venv/.paper .venv/.rigorous  ## Build paper/generated/paper.pdf
 	@$(BIN)/python -m paper.build
 
 docs: .venv/.docs  ## Build the site into docs/_build, with the figures that are drawn
 	@$(BIN)/sphinx-build -q -W -b html docs docs/_build
 
 clean:  ## Remove the environment and what was generated
-	rm -rf .venv .mutants figures/out paper/generated paper/main.pdf docs/_build docs/generated
+	rm -rf .venv .mutants figures/out paper/generated docs/_build docs/generated

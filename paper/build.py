@@ -1,4 +1,4 @@
-"""Build paper/main.pdf: check every claim, write what the paper's tables and pictures read, compile.
+"""Build paper/generated/paper.pdf: check every claim, write what the paper's tables and pictures read, compile.
 
 Run from the repository root: `python -m paper.build [--instances N] [--seed S] [--claims FILE]`.
 """
@@ -18,7 +18,7 @@ CLAIMS_FILE = ROOT / "paper" / "generated" / "claims.json"
 RUNS_FILE = CLAIMS_FILE.with_name("runs.json")
 REMARKS_FILE = CLAIMS_FILE.with_name("remarks.json")
 COMPARED_FILE = CLAIMS_FILE.with_name("comparators.json")
-PDF = ROOT / "paper" / "main.pdf"
+PDF = CLAIMS_FILE.with_name("paper.pdf")
 CHECKED_PACKAGES = ("meanfield", "dynamics", "proofs_numeric")
 TIMESTAMP = 1_767_225_600  # 2026-01-01T00:00:00Z; any constant makes the PDF reproducible to the byte
 
@@ -77,7 +77,7 @@ def compile_paper() -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m paper.build", description="Build paper/main.pdf.")
+    parser = argparse.ArgumentParser(prog="python -m paper.build", description="Build paper/generated/paper.pdf.")
     parser.add_argument("--instances", type=int, help="random instances a claim, in place of the claim's own number")
     parser.add_argument("--seed", type=int, default=0, help="seed of the instances (default %(default)s)")
     parser.add_argument("--claims", type=Path, metavar="FILE", help="reuse this record if it is up to date")

@@ -15,7 +15,7 @@ import pytest
 import stochep
 from figures import bias_study, networks
 from figures.sweep.grid import cells, load
-from tests.survival.commands import ROOT, SWEEP, finished, run, start, waited_for
+from tests.survival.driven import ROOT, SWEEP, finished, run, start, waited_for
 
 FILE = ROOT / "experiments" / "bias_sweep.toml"
 PLAN = load(FILE, SWEEP.arguments[4:])

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import stochep
-from tests.survival.commands import SWEEP, TRAIN, Command, finished, run, start, waited_for
+from tests.survival.driven import SWEEP, TRAIN, Command, finished, run, start, waited_for
 
 COMMANDS = {"train": TRAIN, "sweep": SWEEP}
 

@@ -240,7 +240,7 @@ def test_a_recorded_networks_weights_are_those_of_the_file():
 @pytest.mark.parametrize(
     ("prepare", "arguments", "sentence"),
     [
-        (lambda folder: None, [], "result.json cannot be read: No such file or directory; stochep train makes one"),
+        (lambda folder: None, [], "holds no finished run: "),
         (lambda folder: (folder / "weights.npz").write_bytes(b"PK"), [], "weights.npz cannot be read as an .npz file"),
         (lambda folder: (folder / "result.json").write_text("{}"), [], "result.json is of no run of this version"),
         (lambda folder: None, ["--images", "1"], "--images must be at least 2 and at most 1000000, got 1"),

@@ -221,8 +221,8 @@ def checked(
             raise ValueError(
                 f"networks must have two layers or more and at most {MAX_TRANSITION_UNITS} units, got {'-'.join(map(str, layers))}"
             )
-    if (high := max(positive_number("nudging", nudging), *temperatures)) > LARGEST:
-        raise ValueError(f"nudging and temperatures must be at most {LARGEST:g}, got {high}: choose another unit")
+    if not 1 / LARGEST <= positive_number("nudging", nudging) <= LARGEST:
+        raise ValueError(f"nudging must be between {1 / LARGEST:g} and {LARGEST:g}, got {nudging}: it is in units of T")
     positive_number("gain", gain)
     for name, value in (("feedback", feedback), ("leak", leak)):
         if not 0 < value <= 1:
@@ -232,6 +232,8 @@ def checked(
             raise ValueError(
                 f"temperature must be above gain = {gain:g}, got {temperature:g}: below it a network may rest in several states"
             )
+        if temperature > LARGEST:
+            raise ValueError(f"temperature must be at most {LARGEST:g}, got {temperature:g}: gradients vanish beyond")
     for name, value, least in (("steps", steps, 1), ("samples", samples, 2 * Settings._field_defaults["batches"])):
         if whole_number(name, value, least) > MOST:
             raise ValueError(f"{name} must be at most {MOST:,}, got {value}: more of them would take days")

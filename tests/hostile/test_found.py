@@ -72,7 +72,8 @@ def refusal(arguments):
         (["certify", RUN, "--replicas", "1000000"], "traces at once"),
         (["certify", RUN, "--seed", "9" * 30], "--seed must be at least 0 and at most 9223372036854775807"),
         ([*COMPARE, "--steps", "9" * 30], "steps must be at most 10,000,000"),
-        ([*COMPARE, "--temperatures", "1e308"], "nudging and temperatures must be at most 1e+30, got 1e+308"),
+        ([*COMPARE, "--nudging", "1e-320"], "nudging must be between 1e-30 and 1e+30, got 1e-320"),
+        ([*COMPARE, "--temperatures", "1e308"], "temperature must be at most 1e+30, got 1e+308"),
     ],
 )  # fmt: skip
 def test_a_command_line_that_broke_is_refused(tmp_path, monkeypatch, arguments, words):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import signal
 from collections.abc import Callable
 
 import numpy as np
@@ -12,6 +13,9 @@ from hypothesis import settings
 
 from meanfield import Gradient, Model
 from proofs_numeric.claim import label_order, table
+
+# a job in the background ignores Ctrl-C, and so would every process that a test starts and interrupts
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("ci", deadline=None, derandomize=True, database=None, max_examples=25)
 settings.register_profile("dev", deadline=None, max_examples=25)

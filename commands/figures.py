@@ -45,6 +45,8 @@ def figures(
         return refuse(f"no figure {unknown[0]!r}: {nearest(unknown[0], NAMES)}the names are {', '.join(NAMES)}")
     if workers is not None and workers < 1:
         return refuse(f"--workers must be at least 1, got {workers}")
+    if workers is not None and workers > len(NAMES):
+        return refuse(f"--workers must be at most {len(NAMES)}, one a figure, got {workers}")
     try:
         make_writable(out)
     except ValueError as error:

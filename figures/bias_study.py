@@ -258,11 +258,7 @@ def checked(
     if reference not in REFERENCES:
         raise ValueError(f"--reference must be one of {', '.join(REFERENCES)}, got {reference!r}")
     whole_number("samples", samples, 2)
-    if reference == "sampled" and (numbers := REFERENCE_SAMPLES * samples * network.size) > MOST_NUMBERS:
-        raise ValueError(
-            f"--reference sampled keeps {REFERENCE_SAMPLES} × {samples} samples of {network.size} units, {numbers:,} numbers, more "
-            f"than the {MOST_NUMBERS:,} that are made room for: lower --samples"
-        )
+    check_samples(reference, samples, network.size)
     if reference == "exact" and network.size > MAX_UNITS:
         raise ValueError(
             f"--reference exact enumerates at most {MAX_UNITS} units, got {network.size}: use --reference sampled"
@@ -270,6 +266,15 @@ def checked(
     if not network.cost.force(network.size, "spikes")[1].any():
         raise ValueError("target must differ from ½ in some output, got ½ in all: the cost of spikes is constant there")
     return [network.at(temperature) for temperature in temperatures]
+
+
+def check_samples(reference: str, samples: int, size: int) -> None:
+    """ValueError when a sampled reference would keep more numbers than are made room for."""
+    if reference == "sampled" and (numbers := REFERENCE_SAMPLES * samples * size) > MOST_NUMBERS:
+        raise ValueError(
+            f"reference 'sampled' keeps {REFERENCE_SAMPLES} × {samples} samples of {size} units, {numbers:,} numbers, more than "
+            f"the {MOST_NUMBERS:,} that are made room for: ask for fewer samples"
+        )
 
 
 def _reference(model: Model, cost: QuadraticCost, kind: str, samples: int, seed: int) -> tuple[Gradient, float]:

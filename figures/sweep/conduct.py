@@ -19,6 +19,9 @@ from figures.sweep.clock import Clock
 from figures.sweep.grid import Cell, Sweep
 from figures.sweep.worker import Outcome
 
+# processes of one machine
+MOST_WORKERS = 1024
+
 
 @contextmanager
 def opened(cluster: str | None, count: int | None) -> Iterator[workers.Pool]:
@@ -27,6 +30,8 @@ def opened(cluster: str | None, count: int | None) -> Iterator[workers.Pool]:
         raise ValueError(f"--workers {count} are started here, --cluster {cluster} has its own: leave one out")
     if count is not None and count < 1:
         raise ValueError(f"--workers must be at least 1, got {count}")
+    if count is not None and count > MOST_WORKERS:
+        raise ValueError(f"--workers must be at most {MOST_WORKERS:,}, got {count}: a process each is begun here")
     if cluster is None:
         yield workers.Local(workers.processors() if count is None else count)
         return

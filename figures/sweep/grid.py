@@ -5,6 +5,7 @@ Main results: Sweep, Cell, load, cells.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
@@ -17,19 +18,21 @@ from dynamics.enumeration import MAX_UNITS
 from dynamics.philox import STREAM_VERSION
 from dynamics.provenance import SCHEMA_VERSION
 from dynamics.tables import Table, digest, read
-from figures.bias_study import ESTIMATORS, REFERENCES
-from figures.networks import FAMILIES
+from figures.bias_study import ESTIMATORS, REFERENCES, check_samples
+from figures.networks import FAMILIES, MOST_UNITS
 
 if TYPE_CHECKING:
     Family = Estimator = Reference = str
 else:
     Family, Estimator, Reference = (Literal[tuple(words)] for words in (FAMILIES, ESTIMATORS, REFERENCES))
 # two outputs and a unit beside them
-Size = Annotated[int, Meta(ge=3)]
+Size = Annotated[int, Meta(ge=3, le=MOST_UNITS)]
 Samples = Annotated[int, Meta(ge=2, lt=2**32)]
 Seed = Annotated[int, Meta(ge=0, lt=2**32)]
 Positive = Annotated[float, Meta(gt=0)]
 Some = Meta(min_length=1)
+# of a sweep, which are listed before the first is computed: 0.1 GiB
+MOST_CELLS = 200_000
 
 
 class GridTable(Table, frozen=True):
@@ -87,6 +90,10 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Sweep:
     for name, values in axes:
         if len(set(values)) != len(values):
             raise ValueError(f"{path}: {name} must be distinct, got {list(values)}")
+    if (count := math.prod(len(values) for _, values in axes)) > MOST_CELLS:
+        raise ValueError(
+            f"{path}: seeds and grid span {count:,} cells, more than the {MOST_CELLS:,} that are listed: split the sweep"
+        )
     for number, nudging in enumerate(grid.nudgings):
         if nudging == 0:
             raise ValueError(
@@ -97,6 +104,10 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Sweep:
             f"{path}: grid.sizes must be at most {MAX_UNITS} where the reference is exact, by enumeration, got "
             f"{max(grid.sizes)}: set reference = 'sampled'"
         )
+    try:
+        check_samples(sweep.reference, max(grid.samples), max(grid.sizes))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
     return sweep
 
 

@@ -89,6 +89,26 @@ def test_a_key_of_thousands_of_parts_is_refused_before_it_is_parsed(tmp_path):
     assert "slow.toml holds more than 65,536 bytes" in refusal(["train", str(path)])
 
 
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ([f"grid.temperatures=[{', '.join(str(k) for k in range(1, 3000))}]", f"grid.samples={list(range(2, 102))}"],
+         "seeds and grid span 64,778,400 cells, more than the 200,000 that are listed"),
+        (["reference=sampled", "grid.samples=[100000000]"], "25,600,000,000 numbers, more than the 67,108,864"),
+        (["reference=sampled", "grid.sizes=[100000]"], "grid.sizes.0: expected `int` <= 2048"),
+    ],
+)  # fmt: skip
+def test_a_sweep_too_large_to_be_listed_is_refused(tmp_path, changes, words):
+    line = ["sweep", str(ROOT / "experiments" / "bias_sweep.toml"), "--out", str(tmp_path), "--set", *changes]
+    assert words in refusal(line)
+
+
+def test_no_thousands_of_processes_are_begun(tmp_path):
+    line = ["sweep", str(ROOT / "experiments" / "bias_sweep.toml"), "--out", str(tmp_path), "--workers", "9" * 30]
+    assert "--workers must be at most 1,024, got 999" in refusal(line)
+    assert "--workers must be at most" in refusal(["figures", "--out", str(tmp_path), "--workers", "9" * 30])
+
+
 def test_a_nudging_too_far_to_be_followed_is_a_row_without_a_value():
     answer = ask([*BIAS, "--temperatures", "1", "--nudgings", "1e30", "--json"])
     assert answer.code == 0

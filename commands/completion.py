@@ -8,7 +8,7 @@ from typing import Literal
 from cyclopts import App
 
 from commands.examples import shown
-from commands.streams import FAILED, refuse
+from commands.streams import complain, refuse
 
 Shell = Literal["bash", "zsh", "fish"]
 WHICH = "which shell this is cannot be told: name it with --shell bash, zsh or fish"
@@ -38,8 +38,7 @@ def completion(root: App) -> App:
         except ShellDetectionError:
             return refuse(WHICH)
         except (OSError, RuntimeError) as error:
-            print(f"stochep: the completion script cannot be written: {error}", file=sys.stderr)
-            return FAILED
+            return complain(f"the completion script cannot be written: {error}")
         print(path)
         print("stochep: open a new shell, and the Tab key completes", file=sys.stderr)
         return 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -38,7 +37,7 @@ def figures(
     json
         One JSON document on stdout in place of the paths: name, status (drawn, unchanged, failed), paths, problem.
     """
-    from dynamics.provenance import make_writable
+    from dynamics.provenance import make_writable, processors
     from figures import NAMES
 
     if unknown := [name for name in names if name not in NAMES]:
@@ -56,7 +55,7 @@ def figures(
     chosen, records = [name for name in NAMES if not names or name in names], []
     with (
         board() as shown,
-        closing(press.draw(chosen, out, workers=workers or _cores(), anew=anew, board=shown)) as drawn,
+        closing(press.draw(chosen, out, workers=workers or processors(), anew=anew, board=shown)) as drawn,
     ):
         for one in drawn:
             if one.status == "unchanged":
@@ -73,8 +72,3 @@ def figures(
 
 def _record(drawn: dict[str, Any]) -> dict[str, Any]:
     return {**drawn, "paths": [str(path) for path in drawn["paths"]]}
-
-
-def _cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

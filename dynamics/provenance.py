@@ -1,6 +1,6 @@
 """What a result was made with: versions, processor, threads, commit. No host name, no path.
 
-Main results: provenance, make_writable, write_json, write_atomically, remove_leftovers, SCHEMA_VERSION.
+Main results: provenance, make_writable, write_json, write_atomically, remove_leftovers, processors, SCHEMA_VERSION.
 """
 
 from __future__ import annotations
@@ -109,3 +109,8 @@ def _commit() -> tuple[str | None, bool | None]:
 def _git(root: Path, *arguments: str) -> str:
     finished = subprocess.run(["git", "-C", str(root), *arguments], check=True, capture_output=True, text=True)
     return finished.stdout.strip()
+
+
+def processors() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

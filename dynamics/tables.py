@@ -1,6 +1,6 @@
 """TOML files as frozen values: read, overridden key by key, refused with the key's full path and the nearest thing that is known.
 
-Main results: Table, read, check_numbers, digest.
+Main results: Table, Seed, Positive, read, check_numbers, digest.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import re
 import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
-from msgspec import inspect
+from msgspec import Meta, inspect
 
 from dynamics.reading import contents
 
@@ -25,6 +25,9 @@ MOST_SHOWN = 100
 # Of every number but 0: products of a few and their squares stay in the range of float64, each of them in that of float32.
 SMALLEST, LARGEST = 1e-30, 1e30
 _TOO_DEEP = "nests tables or arrays too deep"
+
+Seed = Annotated[int, Meta(ge=0, lt=2**32)]
+Positive = Annotated[float, Meta(gt=0)]
 
 Whole = TypeVar("Whole", bound="Table")
 

@@ -17,8 +17,9 @@ from rich.table import Table
 
 from dynamics import Estimate, estimate_gradient, exact_gradient
 from dynamics.enumeration import MAX_UNITS
+from dynamics.tables import LARGEST
 from figures import page
-from figures.networks import LARGEST, Network
+from figures.networks import Network
 from meanfield import (
     ConvergenceError,
     Gradient,

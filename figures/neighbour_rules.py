@@ -18,7 +18,10 @@ from matplotlib.figure import Figure
 from figures import page
 from figures.learning import ROOT, Rule, draw_tests, errors, gathered, summary
 
-INPUTS = ("results/digits_*/*/result.json", "results/fashion10k_*/*/result.json", "experiments/*.toml")
+INPUTS = (
+    "results/digits_*/*/result.json", "results/fashion10k_*/*/result.json", "experiments/digits_*.toml",
+    "experiments/fashion10k_*.toml",
+)  # fmt: skip
 
 OPTIONS = {
     "leaks": Rule("leaks a neuron", "leaks", page.LEAKY),

@@ -13,14 +13,13 @@ from typing import NamedTuple
 import numpy as np
 
 from dynamics.reading import archive
+from dynamics.tables import LARGEST
 from meanfield import Model, QuadraticCost
 from meanfield.model import FloatArray, positive_number, whole_number
 
 # What is made room for: three matrices of so many units take 0.1 GiB. A file holds two arrays and two short ones.
 MOST_UNITS = 2048
 MOST_BYTES = 8 * (MOST_UNITS**2 + 8 * MOST_UNITS)
-# Couplings over temperatures, squared and multiplied, stay far from where float64 ends.
-LARGEST = 1e30
 
 
 class Network(NamedTuple):

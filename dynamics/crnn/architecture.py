@@ -222,6 +222,16 @@ class Architecture:
         """How many biases there are in all."""
         return sum(self.bias_sizes)
 
+    @property
+    def free_weights(self) -> int:
+        """How many weights the free layers have; the readout's, if any, lie behind them."""
+        return self.weights - self.sizes[-1] * self.classes
+
+    @property
+    def free_biases(self) -> int:
+        """How many biases the free layers have; the readout's, if any, lie behind them."""
+        return self.biases - self.classes
+
     def arrays(self, weights: NDArray[np.floating]) -> tuple[NDArray[np.floating], ...]:
         """Views of each layer's weights, of weight_shapes, into a flat vector (weights,)."""
         places = _places([math.prod(shape) for shape in self.weight_shapes])

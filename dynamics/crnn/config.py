@@ -15,12 +15,10 @@ from msgspec import Meta
 
 from dynamics.crnn.architecture import Architecture, Conv, Dense, Link
 from dynamics.datasets import NAMES, STREAMS, Augmentation, Motion
-from dynamics.tables import Table, digest, read
+from dynamics.tables import Positive, Seed, Table, digest, read
 
 # far above what can be waited for, far below what a kernel counts to
 Count = Annotated[int, Meta(ge=1, le=10**9)]
-Seed = Annotated[int, Meta(ge=0, lt=2**32)]
-Positive = Annotated[float, Meta(gt=0)]
 NonNegative = Annotated[float, Meta(ge=0)]
 Fraction = Annotated[float, Meta(gt=0, le=1)]
 

@@ -13,7 +13,6 @@ Shlizerman, Shea-Brown 2023 (arXiv 2311.10869).
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
 import numpy as np
@@ -76,13 +75,8 @@ def evolve(
             _loss(network, relaxed(_moved(network, sign * widths * direction)), targets) for sign in (1, -1)
         )
         total += (upper - lower) / 2 * direction
-    weights, bias = np.split((total / widths / rule.pairs).astype(network.dtype), [_own_weights(network)])
+    weights, bias = np.split((total / widths / rule.pairs).astype(network.dtype), [network.architecture.free_weights])
     return weights, bias, relaxed(network)
-
-
-def _own_weights(network: Network) -> int:
-    """How many weights the free layers have."""
-    return network.architecture.weights - network.architecture.sizes[-1] * network.architecture.classes
 
 
 def _widths(network: Network, width: float | tuple[float, ...]) -> FloatArray:
@@ -90,14 +84,15 @@ def _widths(network: Network, width: float | tuple[float, ...]) -> FloatArray:
     architecture = network.architecture
     layers = len(architecture.layers)
     per_layer = np.broadcast_to(width, layers) / np.sqrt(architecture.fan_in[:layers])
-    weights = np.repeat(per_layer, [math.prod(shape) for shape in architecture.weight_shapes[:layers]])
-    return np.concatenate([weights, np.repeat(per_layer, architecture.bias_sizes[:layers])])
+    per_array = [*per_layer.tolist(), *[0.0] * bool(architecture.classes)]
+    weights, bias = architecture.per_weight(per_array), architecture.per_bias(per_array)
+    return np.concatenate([weights[: architecture.free_weights], bias[: architecture.free_biases]])
 
 
 def _moved(network: Network, by: FloatArray) -> Network:
     """The network with its free layers' parameters moved, and the same readout."""
     weights, bias = network.weights.copy(), network.bias.copy()
-    own = _own_weights(network)
+    own = network.architecture.free_weights
     weights[:own] += by[:own].astype(network.dtype)
     bias[: len(by) - own] += by[own:].astype(network.dtype)
     return replace(network, weights=weights, bias=bias)

@@ -161,8 +161,7 @@ def _continual(rule: Continual, network: Network, images: Array | Frames, target
     nudgings = np.full(len(targets), rule.nudging)
     total_weights, total_bias = np.zeros_like(network.weights), np.zeros_like(network.bias)
     rates = architecture.per_weight(rule.rates), architecture.per_bias(rule.rates)
-    layers = architecture.weights - architecture.sizes[-1] * architecture.classes
-    units = architecture.biases - architecture.classes
+    layers, units = architecture.free_weights, architecture.free_biases
     for step in range(rule.steps_nudged):
         before, moment = states.copy(), current.input(images) if step else drive
         moment = moment._replace(traces=drive.traces)

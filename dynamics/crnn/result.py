@@ -15,7 +15,7 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
-from dynamics.crnn.config import Experiment, Seed, check_together, fingerprint
+from dynamics.crnn.config import Experiment, check_together, fingerprint
 from dynamics.crnn.network import STREAM_INFERENCE, Network, Spiking
 from dynamics.crnn.predictive_coding import forward
 from dynamics.crnn.run import INFERENCE_BATCH, Run, State, runs_at_start
@@ -23,7 +23,7 @@ from dynamics.crnn.stability import Stability
 from dynamics.datasets import Images
 from dynamics.provenance import SCHEMA_VERSION, provenance, write_atomically, write_json
 from dynamics.reading import archive, contents
-from dynamics.tables import check_numbers
+from dynamics.tables import Seed, check_numbers
 
 CONFIDENCE = 0.95
 # of a result.json, a thousand times what they take

@@ -18,7 +18,7 @@ from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
 from dynamics.crnn.architecture import Conv
 from dynamics.crnn.network import Network
 from dynamics.crnn.relaxation import drive_images
-from dynamics.crnn.wiring import effective_kernel, wire
+from dynamics.crnn.wiring import Wiring, effective_kernel, wire
 from meanfield.model import FloatArray
 from meanfield.solve import ConvergenceError
 
@@ -76,14 +76,7 @@ class Drives:
         )
         self.temperatures = self.network.per_unit(network.temperature)
         self.leaks = self.network.per_unit(network.leak)
-        weights = self.network.weights
-        self._wirings = {
-            kind: wire(network.architecture, own, np.float64, entry=entry)
-            for kind, own, entry in (
-                ("signed", weights, None), ("absolute", weights, np.abs), ("squared", weights, np.square),
-                ("within", np.zeros_like(weights), np.abs),
-            )
-        }  # fmt: skip
+        self._wirings: dict[str, Wiring] = {}
 
     @property
     def size(self) -> int:
@@ -94,8 +87,15 @@ class Drives:
         """kind: 'signed', 'absolute', 'squared', or 'within', the absolute values of links and lateral inhibition alone."""
         states = np.ascontiguousarray(np.atleast_2d(vectors))
         fields = np.zeros_like(states)
-        drive_images(states, self._wirings[kind], fields)
+        drive_images(states, self._wiring(kind), fields)
         return fields.reshape(vectors.shape)
+
+    def _wiring(self, kind: str) -> Wiring:
+        if kind not in self._wirings:
+            entry = {"signed": None, "absolute": np.abs, "squared": np.square, "within": np.abs}[kind]
+            weights = np.zeros_like(self.network.weights) if kind == "within" else self.network.weights
+            self._wirings[kind] = wire(self.network.architecture, weights, np.float64, entry=entry)
+        return self._wirings[kind]
 
     def scaled(self, kind: str, scale: FloatArray) -> Operator:
         """x ↦ S J S x with S = diag(scale), or with |J|."""

@@ -1,6 +1,6 @@
 """The data sets that can be trained on, each split the same way: images in [0, 1], labels, and which is which.
 
-Main results: load, summary, one_line, describe, Images, Data, Augmentation, Motion, NAMES, STREAMS, Missing.
+Main results: load, summary, one_line, Images, Data, Augmentation, Motion, NAMES, STREAMS, Missing.
 """
 
 from __future__ import annotations
@@ -29,7 +29,6 @@ __all__ = [
     "Missing",
     "Motion",
     "augmented",
-    "describe",
     "load",
     "one_line",
     "summary",
@@ -209,11 +208,6 @@ def summary(name: str, data_dir: Path | None = None) -> dict[str, Any]:
         "name": name, "title": title, "classes": data.classes, "here": True, "images": data.total, "pixels": data.inputs,
         "split": split,
     }  # fmt: skip
-
-
-def describe(name: str, data_dir: Path | None = None) -> str:
-    """One line: what the data set is, how it splits, or how to get it. Raises ValueError when it is damaged."""
-    return one_line(summary(name, data_dir))
 
 
 def one_line(told: dict[str, Any]) -> str:

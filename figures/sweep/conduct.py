@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from dynamics.provenance import remove_leftovers, write_atomically
+from dynamics.provenance import processors, remove_leftovers, write_atomically
 from figures import page
 from figures.sweep import cells as store
 from figures.sweep import grid, outcome, workers
@@ -33,7 +33,7 @@ def opened(cluster: str | None, count: int | None) -> Iterator[workers.Pool]:
     if count is not None and count > MOST_WORKERS:
         raise ValueError(f"--workers must be at most {MOST_WORKERS:,}, got {count}: a process each is begun here")
     if cluster is None:
-        yield workers.Local(workers.processors() if count is None else count)
+        yield workers.Local(processors() if count is None else count)
         return
     with workers.Cluster(cluster) as pool:
         yield pool

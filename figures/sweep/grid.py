@@ -17,7 +17,7 @@ from msgspec import Meta
 from dynamics.enumeration import MAX_UNITS
 from dynamics.philox import STREAM_VERSION
 from dynamics.provenance import SCHEMA_VERSION
-from dynamics.tables import Table, digest, read
+from dynamics.tables import Positive, Seed, Table, digest, read
 from figures.bias_study import ESTIMATORS, REFERENCES, check_samples
 from figures.networks import FAMILIES, MOST_UNITS
 
@@ -28,8 +28,6 @@ else:
 # two outputs and a unit beside them
 Size = Annotated[int, Meta(ge=3, le=MOST_UNITS)]
 Samples = Annotated[int, Meta(ge=2, lt=2**32)]
-Seed = Annotated[int, Meta(ge=0, lt=2**32)]
-Positive = Annotated[float, Meta(gt=0)]
 Some = Meta(min_length=1)
 # of a sweep, which are listed before the first is computed: 0.1 GiB
 MOST_CELLS = 200_000

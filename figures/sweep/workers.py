@@ -1,12 +1,11 @@
 """Cells handed out to an Executor, processes of this machine or workers of a cluster, until each is done or said to have failed.
 
-Main results: Pool, Local, Processes, Cluster, Desk, run, ClusterLost, processors.
+Main results: Pool, Local, Processes, Cluster, Desk, run, ClusterLost.
 """
 
 from __future__ import annotations
 
 import logging
-import os
 import socket
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -238,8 +237,3 @@ def _reason(error: BaseException) -> str:
         return "each worker that it was handed to died: is there too little memory?"
     text = " ".join(str(error).split())
     return text if isinstance(error, ValueError | RuntimeError) and text else f"{type(error).__name__}: {text}"
-
-
-def processors() -> int:
-    """How many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dynamics.enumeration import MAX_TRANSITION_UNITS, exact_gradient
+from dynamics.tables import LARGEST
 from meanfield.model import FloatArray, positive_number, whole_number
 from meanfield.response import implicit_gradient
 from proofs_numeric.comparators import contenders
@@ -32,8 +33,8 @@ GAIN, NUDGING = 0.6, 0.2
 LOSSES = ("rates", "spikes", "from below")
 NEURONS, SCALAR, ELSEWHERE = "its two neurons", "a broadcast scalar too", "other layers' weights"
 SHORT, LONG = "O(1)", "O(steps)"
-# Beyond it squares of gradients leave the range of float64; of sweeps a relaxation and of samples.
-LARGEST, MOST = 1e30, 10**7
+# of sweeps a relaxation and of samples
+MOST = 10**7
 # Of a 95 % interval.
 TWO_SIDED = 1.96
 

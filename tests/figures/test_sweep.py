@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from dynamics.provenance import processors
 from figures.sweep import cells as store
 from figures.sweep import clock as clocks
 from figures.sweep import conduct, grid, outcome, workers
@@ -126,4 +127,4 @@ def test_workers_are_those_of_a_cluster_or_so_many_here():
         assert isinstance(pool, workers.Local)
         assert (pool.window, pool.count()) == (3, 3)
     with conduct.opened(None, None) as pool:
-        assert pool.count() == workers.processors() >= 1
+        assert pool.count() == processors() >= 1

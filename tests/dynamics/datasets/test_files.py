@@ -9,7 +9,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from dynamics.datasets import Missing, Motion, cifar10, describe, dvs_gesture, fashion_mnist, idx, load, mnist
+from dynamics.datasets import Missing, Motion, cifar10, dvs_gesture, fashion_mnist, idx, load, mnist, one_line, summary
 from dynamics.reading import contents
 
 pytestmark = pytest.mark.exact
@@ -154,13 +154,13 @@ def test_what_is_nowhere_says_where_it_was_looked_for_and_how_to_get_it(tmp_path
     for folder in ("debian", "cache/stochep/fashion_mnist"):
         assert str(tmp_path / folder) in str(caught.value)
     for name in ("mnist", "cifar10", "dvs_gesture", "saccades", "fashion_mnist"):
-        assert describe(name).startswith(f"{name}: ")
-        assert "not here: " in describe(name)
+        assert one_line(summary(name)).startswith(f"{name}: ")
+        assert "not here: " in one_line(summary(name))
     write_mnist(tmp_path / "cache/stochep/mnist")
     (tmp_path / "cache/stochep/mnist" / LABELS).unlink()
     # a folder that holds a part is damaged, not absent
     with pytest.raises(ValueError, match=rf"mnist lacks {LABELS} \(or {LABELS}\.gz\)") as caught:
-        describe("mnist")
+        summary("mnist")
     assert not isinstance(caught.value, Missing)
 
 
@@ -192,7 +192,7 @@ def test_fashion_mnist_is_read_where_it_is_installed():
         pytest.skip("Fashion-MNIST is not installed: apt-get install dataset-fashion-mnist")
     assert [len(part.labels) for part in (data.train, data.validation, data.test)] == [100, 5000, 10000]
     assert (np.bincount(data.test.labels) == 1000).all()
-    assert describe("fashion_mnist").startswith(
+    assert one_line(summary("fashion_mnist")).startswith(
         "fashion_mnist: 70,000 images of 784 pixels, 10 classes, split 55,000 / 5,000 / 10,000"
     )
 

@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+import pickle
 import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -26,13 +27,8 @@ from typing import Any
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import numba
-from numba.core import config
+from numba.core import config, serialize
 from numba.core.caching import FunctionCache, NullCache
-
-try:
-    import fcntl
-except ImportError:  # Windows, where numba's own care has to do
-    fcntl = None
 
 KEPT_FOLDERS = 3
 # "from a.b import (c, d)" and "import a.b", to the end of the line or of the parentheses
@@ -108,41 +104,67 @@ def _announce() -> None:
     print(f"compiling kernels, {kept}", file=sys.stderr, flush=True)
 
 
+class _Files:
+    """The machine code of one kernel: a file a signature, named after all that the code depends on, and put in its place whole.
+
+    numba numbers a kernel's files in an index. A process that finds the index damaged, or of an older source, begins it anew, and
+    another that has read it before is then given the code of another signature. A name that is never given to other code needs
+    neither an index nor a lock, however many processes read and write.
+    """
+
+    def __init__(self, folder: Path, name: str, stamp: Any) -> None:
+        self._folder = folder
+        self._name = name
+        self._stamp = stamp
+
+    def load(self, key: Any) -> Any:
+        try:
+            kept, data = pickle.loads(self._path(key).read_bytes())
+        except FileNotFoundError:
+            return None
+        return data if kept == key else None
+
+    def save(self, key: Any, data: Any) -> None:
+        path = self._path(key)
+        descriptor, part = tempfile.mkstemp(dir=self._folder, prefix=path.name)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(serialize.dumps((key, data)))
+            os.replace(part, path)
+        except BaseException:
+            Path(part).unlink(missing_ok=True)
+            raise
+
+    def _path(self, key: Any) -> Path:
+        return self._folder / f"{self._name}.{hashlib.sha256(repr((self._stamp, key)).encode()).hexdigest()[:16]}.nbc"
+
+
 class _Cached(FunctionCache):
-    """numba's cache of one kernel, for several processes at once: a damaged file or a full disk costs a compilation and no more."""
+    """numba's cache of one kernel, with files of our own: a damaged one or a full disk costs a compilation and no more."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(function)
+        # a kernel outside this package may change while the sources that name the folder stay
+        stamp = self._impl.locator.get_source_stamp()
+        self._cache_file = _Files(Path(self.cache_path), self._impl.filename_base, stamp)
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
-        try:
-            found = super().load_overload(sig, target_context)
+        found = None
         # a damaged pickle may raise anything
-        except Exception:
-            found = None
-            with suppress(OSError), _alone(Path(self.cache_path)):
-                self.flush()
+        with suppress(Exception):
+            found = super().load_overload(sig, target_context)
         if found is None:
             _announce()
         return found
 
     def save_overload(self, sig: Any, data: Any) -> None:
-        # numba numbers the files of a kernel's signatures: two processes that save at once would take the same number
-        with suppress(OSError), _alone(Path(self.cache_path)):
+        with suppress(OSError):
             super().save_overload(sig, data)
 
 
 class _Uncached(NullCache):
     def load_overload(self, sig: Any, target_context: Any) -> None:
         _announce()
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """One process at a time in this folder; closing the file gives the lock back, as does a death."""
-    with (folder / ".lock").open("a") as file:
-        # some network file systems have no locks
-        with suppress(OSError):
-            if fcntl is not None:
-                fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def kernel(

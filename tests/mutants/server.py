@@ -219,11 +219,12 @@ class Slot:
         kept = self.tree.parents[1] / "compiled" / self.sources
         kept.mkdir(parents=True, exist_ok=True)
         # one link for one tree: of more than a few folders dynamics.kernel would drop the oldest
-        root = self.tree.parent / "cache" / "stochep"
-        shutil.rmtree(root, ignore_errors=True)
+        cache = self.tree.parent / "cache"
+        shutil.rmtree(cache, ignore_errors=True)
+        root = cache / "stochep" / "kernels"
         root.mkdir(parents=True)
         (root / source_hash(self.tree / "dynamics")).symlink_to(kept)
-        os.environ["NUMBA_CACHE_DIR"] = str(root.parent)
+        os.environ["NUMBA_CACHE_DIR"] = str(cache)
         # numba files machine code under the folder of its source: all slots share one
         locator = numba.core.caching.UserProvidedCacheLocator
         subpath = locator.get_suitable_cache_subpath

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, UnusedCliTokensError
 
 from commands.bias import bias
 from commands.claims import claims
@@ -65,6 +65,11 @@ def run(arguments: list[str]) -> int:
         return refuse(f"the argument {odd!r} is no text: it holds a NUL character or is not UTF-8")
     try:
         return app(arguments, console=console()) or 0
+    except UnusedCliTokensError as error:
+        command = " ".join(("stochep", *(error.command_chain or ())))
+        return refuse(
+            f"{command} has no use for {' '.join(error.unused_tokens or ())!r}: {command} --help says what it takes"
+        )
     except CycloptsError as error:
         return refuse(error)
     except KeyboardInterrupt:

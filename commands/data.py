@@ -9,7 +9,7 @@ from typing import Any
 
 from cyclopts import App
 
-from commands.arguments import Flag
+from commands.arguments import Flag, nearest
 from commands.examples import shown
 from commands.progress import steps
 from commands.streams import FAILED, print_json, refuse
@@ -18,11 +18,13 @@ data = App(name="data", help="The data sets that can be trained on.", help_epilo
 
 
 @data.command(name="list", help_epilogue=shown("data list"))
-def list_data(*, data_dir: Path | None = None, json: Flag = False) -> int:
+def list_data(*names: str, data_dir: Path | None = None, json: Flag = False) -> int:
     """Name the data sets, one a line, with size and split, or how to get them; exit code 1 if one that is here is damaged.
 
     Parameters
     ----------
+    names
+        For instance mnist cifar10; all of them when none is named.
     data_dir
         A folder to look in first; the digits need none.
     json
@@ -34,50 +36,57 @@ def list_data(*, data_dir: Path | None = None, json: Flag = False) -> int:
         found = summary(name, data_dir)
         return found, one_line(found)
 
-    return _of_each(told, data_dir, json)
+    return _of_each(told, names, data_dir, json)
 
 
 @data.command(name="check", help_epilogue=shown("data check"))
-def check(*, data_dir: Path | None = None, json: Flag = False) -> int:
-    """Read every data set that is here and compare it with what results were made from; exit code 1 if one differs.
+def check(*names: str, data_dir: Path | None = None, json: Flag = False) -> int:
+    """Read the data sets that are here and compare them with what results were made from.
+
+    Exit code 1 if one differs, or was asked for by its name and is not here.
 
     Parameters
     ----------
+    names
+        For instance mnist cifar10; all of them when none is named.
     data_dir
         A folder to look in first; the digits need none.
     json
         One JSON document on stdout: name, here, as_expected, problem.
     """
-    from dynamics.datasets import Missing, load
+    from dynamics.datasets import load
 
     def told(name: str) -> tuple[dict[str, Any], str]:
-        try:
-            load(name, split_seed=0, data_dir=data_dir)
-        except Missing:
-            return {"name": name, "here": False, "as_expected": None, "problem": None}, f"{name}: not here"
+        load(name, split_seed=0, data_dir=data_dir)
         return {"name": name, "here": True, "as_expected": True, "problem": None}, f"{name}: as expected"
 
-    return _of_each(told, data_dir, json)
+    return _of_each(told, names, data_dir, json)
 
 
-def _of_each(told: Callable[[str], tuple[dict[str, Any], str]], data_dir: Path | None, json: bool) -> int:
+def _of_each(
+    told: Callable[[str], tuple[dict[str, Any], str]], names: tuple[str, ...], data_dir: Path | None, json: bool
+) -> int:
     """Print a record or a line of each data set, or what is wrong with it."""
-    from dynamics.datasets import NAMES
+    from dynamics.datasets import NAMES, Missing
 
+    if unknown := [name for name in names if name not in NAMES]:
+        return refuse(f"no data set {unknown[0]!r}: {nearest(unknown[0], NAMES)}the names are {', '.join(NAMES)}")
     if data_dir is not None and not os.path.isdir(data_dir):
         return refuse(f"--data-dir must be a folder, got {data_dir}")
+    chosen = [name for name in NAMES if not names or name in names]
     code, records, lines = 0, [], []
-    with steps(len(NAMES)) as begin:
-        for name in NAMES:
+    with steps(len(chosen)) as begin:
+        for name in chosen:
             begin(f"{name}: looking")
             try:
                 record, line = told(name)
+            except Missing as error:
+                record = {"name": name, "here": False, "as_expected": None, "problem": str(error) if names else None}
+                line = f"{name}: {error if names else 'not here'}"
+                code = FAILED if names else code
             except ValueError as error:
-                record, line = (
-                    {"name": name, "here": True, "as_expected": False, "problem": str(error)},
-                    f"{name}: {error}",
-                )
-                code = FAILED
+                record = {"name": name, "here": True, "as_expected": False, "problem": str(error)}
+                line, code = f"{name}: {error}", FAILED
             records.append(record)
             lines.append(line)
     if json:

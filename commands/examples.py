@@ -66,6 +66,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     ),
     "data check": (
         ("data check", "all that is here"),
+        ("data check fashion_mnist", "one of them, which has to be here"),
         ("data check --data-dir . --json", "look in a folder first, for a program"),
     ),
     "completion": (

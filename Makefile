@@ -50,8 +50,8 @@ help:  ## Show the targets
 	@$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[peers]'
 	@touch $@
 
-figures: .venv/.core  ## Compute and draw every figure into figures/out (under 10 minutes on 2 cores)
-	@$(BIN)/stochep figures
+figures: .venv/.core  ## Compute and draw every figure into figures/out (under 10 minutes on 2 cores), or FIGURES="NAME NAME"
+	@$(BIN)/stochep figures $(FIGURES)
 
 test: .venv/.dev  ## Run the theorem checks and the tests
 	@$(BIN)/pytest -n 2 --dist worksteal -q

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Literal
 
 from cyclopts import App
@@ -11,6 +12,8 @@ from commands.examples import shown
 from commands.streams import complain, refuse
 
 Shell = Literal["bash", "zsh", "fish"]
+# what looks for completions as a zsh begins; oh-my-zsh and others call it themselves
+COMPINIT = "autoload -Uz compinit && compinit"
 WHICH = "which shell this is cannot be told: name it with --shell bash, zsh or fish"
 
 
@@ -24,7 +27,7 @@ def completion(root: App) -> App:
     def install(*, shell: Shell | None = None) -> int:
         """Write the completion script where the shell looks for it, and print its path.
 
-        For bash and zsh a line in ~/.bashrc or ~/.zshrc loads it, added unless it is there; a new shell then completes.
+        For bash and zsh lines in ~/.bashrc or ~/.zshrc load it, added unless they are there; a new shell then completes.
 
         Parameters
         ----------
@@ -32,9 +35,13 @@ def completion(root: App) -> App:
             The shell that this is typed into unless given.
         """
         from cyclopts.completion import ShellDetectionError
+        from cyclopts.completion.detect import detect_shell
 
         try:
-            path = root.install_completion(shell=shell)
+            chosen = shell or detect_shell()
+            path = root.install_completion(shell=chosen)
+            if chosen == "zsh":
+                _call_compinit(Path.home() / ".zshrc")
         except ShellDetectionError:
             return refuse(WHICH)
         except (OSError, RuntimeError) as error:
@@ -63,3 +70,11 @@ def completion(root: App) -> App:
     # the name under which other programs have it
     root.command(install, name="--install-completion", show=False)
     return own
+
+
+def _call_compinit(start: Path) -> None:
+    """Add the call to the end of a .zshrc, unless the file speaks of it or leaves it to oh-my-zsh."""
+    text = start.read_text(encoding="utf-8", errors="surrogateescape") if start.exists() else ""
+    if "compinit" not in text and "oh-my-zsh" not in text:
+        with start.open("a", encoding="utf-8") as file:
+            file.write(f"{COMPINIT}\n" if text.endswith("\n") or not text else f"\n{COMPINIT}\n")

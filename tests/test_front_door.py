@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import shlex
+import shutil
 import subprocess
 import sys
 from importlib.metadata import version
@@ -89,6 +90,7 @@ def test_an_example_is_a_command_line(line):
         (["data", "check", "--datadir", "."], "--data-dir"),
         (["claims", "list", "b7B"], "B7b"),
         (["figures", "gradient_bais"], "gradient_bias"),
+        (["data", "check", "mnits"], "mnist"),
     ],
 )
 def test_a_wrong_name_is_answered_with_the_one_that_was_meant(capsys, arguments, meant):
@@ -181,6 +183,29 @@ def test_a_damaged_data_set_is_a_record_with_its_problem(capsys, monkeypatch):
         assert streams.err.startswith(f"[1/{len(NAMES)}] digits")
 
 
+def test_a_data_set_that_was_asked_for_has_to_be_here(capsys, tmp_path):
+    assert stochep.run(["data", "check", "mnist", "digits", "--data-dir", str(tmp_path), "--json"]) == 1
+    digits, mnist = json.loads(capsys.readouterr().out)
+    assert digits == {"name": "digits", "here": True, "as_expected": True, "problem": None}
+    assert (mnist["name"], mnist["here"], mnist["as_expected"]) == ("mnist", False, None)
+    assert "train-images-idx3-ubyte" in mnist["problem"]
+    assert stochep.run(["data", "list", "digits"]) == 0
+    assert capsys.readouterr().out.startswith("digits: 1,797 images")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "command"),
+    [
+        (["certify", "run", "other"], "stochep certify"),
+        (["completion", "install", "other"], "stochep completion install"),
+    ],
+)
+def test_what_a_command_has_no_use_for_is_named_with_the_command(capsys, arguments, command):
+    assert stochep.run(arguments) == 2
+    told = f"stochep: {command} has no use for 'other': {command} --help says what it takes\n"
+    assert capsys.readouterr() == ("", told)
+
+
 PROGRESS = """
 import sys
 from commands.progress import bar, board, steps
@@ -252,8 +277,40 @@ def test_completion_is_written_where_it_says_once(capsys, tmp_path, monkeypatch,
     if start is not None:
         lines = (tmp_path / start).read_text(encoding="utf-8").splitlines()
         assert sum(str((tmp_path / place).parent) in line for line in lines) == 1
+        assert sum(line.startswith("autoload") for line in lines) == (shell_name == "zsh")
     assert stochep.run(["completion", "show", "--shell", shell_name]) == 0
     assert capsys.readouterr().out.strip() == (tmp_path / place).read_text(encoding="utf-8").strip()
+
+
+@pytest.mark.parametrize(
+    ("before", "calls"),
+    [("autoload -U compinit; compinit\n", 1), ("source $ZSH/oh-my-zsh.sh\n", 0), ("alias l=ls", 1)],
+)
+def test_a_zshrc_looks_for_completions_once_whatever_it_holds(tmp_path, monkeypatch, before, calls):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / ".zshrc").write_text(before, encoding="utf-8")
+    for _ in range(2):
+        assert stochep.run(["completion", "install", "--shell", "zsh"]) == 0
+    lines = (tmp_path / ".zshrc").read_text(encoding="utf-8").splitlines()
+    assert before.strip() in lines
+    assert sum(line.startswith("autoload") for line in lines) == calls
+
+
+@pytest.mark.parametrize(
+    ("shell_name", "asked", "answer"),
+    [
+        ("fish", "complete -C 'stochep train --se'", "--seed"),
+        ("zsh", "print $_comps[stochep]", "_cyclopts_stochep"),
+    ],
+)
+def test_an_installed_shell_finds_its_completion(tmp_path, shell_name, asked, answer):
+    if (program := shutil.which(shell_name)) is None:
+        pytest.skip(f"{shell_name} is not installed")
+    shell("completion", "install", "--shell", shell_name, HOME=str(tmp_path))
+    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
+    environment = {"PATH": path, "HOME": str(tmp_path), "TERM": "dumb"}
+    done = subprocess.run([program, "-i", "-c", asked], env=environment, capture_output=True, text=True, timeout=60)
+    assert answer in done.stdout.split()
 
 
 def test_bash_completes_commands_and_options(tmp_path):

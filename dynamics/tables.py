@@ -38,7 +38,10 @@ class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 def read(path: Path, kind: type[Whole], overrides: Sequence[str] = (), **replaced: Any) -> Whole:
     """The file's table as a `kind`, under overrides "a.b=value" and `replaced` top-level keys; ValueError names key and value."""
-    text = contents(path, MOST_BYTES)
+    try:
+        text = contents(path, MOST_BYTES)
+    except ValueError as error:
+        raise ValueError(f"{error}{_meant(path) if isinstance(error.__cause__, FileNotFoundError) else ''}") from error
     try:
         raw = _parsed(text.decode("utf-8"))
     except ValueError as error:
@@ -72,6 +75,14 @@ def check_numbers(value: Any, path: str = "") -> None:
 def digest(value: Any) -> str:
     """SHA-256 of a value's JSON with sorted keys, in hexadecimal: equal for equal values, on any machine."""
     return hashlib.sha256(msgspec.json.encode(value, order="sorted")).hexdigest()
+
+
+def _meant(path: Path) -> str:
+    """What to do about a file that is not there."""
+    near = difflib.get_close_matches(path.stem, sorted(file.stem for file in path.parent.glob("*.toml")), n=1)
+    if near:
+        return f"; did you mean {path.with_name(f'{near[0]}.toml')}?"
+    return "; the project's own files are in experiments/ of its checkout"
 
 
 def _parsed(text: str) -> dict[str, Any]:

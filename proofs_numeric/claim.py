@@ -248,7 +248,7 @@ class Refutation:
         return self.margin > 0 and self.holds_unmutated is not False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Report:
     """The outcome of `check`."""
 
@@ -264,6 +264,12 @@ class Report:
     refutations: tuple[Refutation, ...] = ()
     decisions: tuple[Decision, ...] = ()
     rigorous: RigorousReport | None = None
+
+    def __repr__(self) -> str:
+        """One line; every field would be pages of them."""
+        tightness = "" if self.tightest is None else f", at most {self.tightest:.4f} tight"
+        falsifiers = f"falsifiers {'refuted' if self.falsifier_refuted else 'NOT REFUTED'}"
+        return f"Report({self.label} {self.verdict} on {self.instances} instances{tightness}, {falsifiers})"
 
     @property
     def means(self) -> str:

@@ -80,3 +80,13 @@ def test_a_digest_tells_values_apart_and_does_not_hear_of_the_order_of_keys():
     assert digest({"a": 1, "b": 2.0}) == digest({"b": 2.0, "a": 1})
     assert digest({"a": 1}) == "015abd7f5cc57a2dd94b7590f04ad8084273905ee33ec5cebeae62276a97f862"
     assert digest({"a": 1}) != digest({"a": 2})
+
+
+def test_a_file_that_is_not_there_is_answered_with_what_was_meant(file):
+    for name, remedy in (
+        ("outr.toml", f"did you mean {file}?"),
+        ("else.toml", "the project's own files are in experiments/"),
+    ):
+        path = file.with_name(name)
+        with pytest.raises(ValueError, match=re.escape(f"{path} cannot be read: No such file or directory; {remedy}")):
+            read(path, Outer)

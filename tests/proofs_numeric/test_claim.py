@@ -281,3 +281,15 @@ def test_the_search_stays_within_the_hypothesis_in_units_of_the_temperature(regi
     assert len(searched) > 50
     assert all(gain <= 0.98 * (1 + 1e-12) and temperature == 1.0 and size <= 3 for gain, temperature, size in searched)
     assert report.tightest == pytest.approx(0.98, abs=1e-6)
+
+
+def test_a_report_shown_at_a_prompt_is_one_line_that_says_what_failed(register) -> None:
+    report = check("B6", instances=20, search=False)
+    assert repr(report) == f"Report(B6 holds on 20 instances, at most {report.tightest:.4f} tight, falsifiers refuted)"
+
+    def broken(model: Model, mutation: str | None = None) -> Evidence:
+        """0.25 ≤ 0.2 on the named pair."""
+        return Evidence(model.gain, 0.2)
+
+    register(broken)
+    assert repr(check("Z1", instances=1)).endswith(", falsifiers NOT REFUTED)")

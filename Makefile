@@ -76,7 +76,7 @@ bench: .venv/.bench  ## Race the kernels against other implementations (about 17
 reproduce: .venv/.core  ## Train every recorded run and study again, taking up checkpoints (about 8 hours on 2 cores)
 	@for file in $(filter-out experiments/stability_% %_sweep.toml,$(sort $(wildcard experiments/*.toml))); do \
 	  $(BIN)/stochep train $$file --out results --resume || exit 1; done
-	@for study in leak size stability gradient; do $(BIN)/python -m figures.$${study}_study || exit 1; done
+	@for study in leak size stability gradient rule_time; do $(BIN)/python -m figures.$${study}_study || exit 1; done
 	@for file in $$(grep -LE '"coding": "frames"|"kind": "predictive_coding"|"divisive"' results/*/[0-9]/result.json); do \
 	  run=$$(dirname $$file); $(BIN)/stochep certify $$run --out $$run || exit 1; done
 

@@ -21,6 +21,8 @@ from numpy.typing import NDArray
 
 # A packed file may be a little larger than what it holds.
 OVERHEAD = 2**20
+# of what is unpacked at a time
+PIECE = 2**20
 # Bounds on an archive's list of members, which zipfile reads whole: 1 MiB of it takes 20 MiB of memory.
 MOST_MEMBERS, MOST_DIRECTORY, MOST_HEADER = 1000, 2**20, 10_000
 
@@ -37,18 +39,27 @@ _HEADER = re.compile(
 _PLAIN = re.compile(r"[<>|=]?(?:b1|[iu][1248]|f[248]|c(?:8|16)|U[1-9]\d{0,5})")
 
 
-def contents(path: Path, most: int) -> bytes:
+def contents(path: Path, most: int) -> bytes | bytearray:
     """The bytes of a file, unpacked if it ends with .gz; ValueError when it cannot be read or holds more than `most`."""
     packed = path.suffix == ".gz"
     with _opened(path, most) as file:
         try:
-            raw = (gzip.GzipFile(fileobj=file) if packed else file).read(most + 1)
+            raw = _unpacked(file, most + 1) if packed else file.read(most + 1)
         except (OSError, EOFError, zlib.error) as error:
             raise ValueError(f"{path} cannot be read: {_reason(error)}") from error
     if len(raw) > most:
         what = "unpacks to" if packed else "holds"
         raise ValueError(f"{path} {what} more than {most:,} bytes, the most that was expected")
     return raw
+
+
+def _unpacked(file: BinaryIO, most: int) -> bytearray:
+    """The first `most` bytes of what is packed; asked for at once, later versions of Python hold them twice."""
+    whole = bytearray()
+    with gzip.GzipFile(fileobj=file) as packed:
+        while piece := packed.read(min(PIECE, most - len(whole))):
+            whole += piece
+    return whole
 
 
 def archive(path: Path, most: int) -> dict[str, NDArray[Any]]:

@@ -60,7 +60,8 @@ def record() -> dict[str, Any]:
     """What the section on recorded runs tells.
 
     By family the recorded experiments, errors in per cent. paired: by another rule of the full-size family the mean difference
-    of StochEP's error from its of the same seed, and its standard error; options_paired the same by option. recipes: of each
+    of StochEP's error from its of the same seed, and its standard error; options_paired the same by option. times: by data set and
+    label what an update takes over StochEP's. recipes: of each
     family whose recipe the text tells. sizes: errors on validation images by net and rule. leaks: the same by leak, and how far
     B10 is from what was measured. gradient: what the error of the full-size gradient consists of. sparse: the net without
     measures and the sparsest within a point of it. stability: failures of the small nets. certified: by family gains, and how
@@ -77,6 +78,7 @@ def record() -> dict[str, Any]:
         },
         "paired": _paired(found["full"], "fashion_stochastic_probabilities", FAMILIES["full"]),
         "options_paired": _paired(found["options"], "fashion10k_stochastic_probabilities", FAMILIES["options"]),
+        "times": _times(),
         "recipes": {family: _recipe(*names) for family, names in RECIPES.items()},
         "sizes": _sizes(),
         "leaks": _leaks(),
@@ -100,6 +102,13 @@ def _paired(found: dict[str, list[dict[str, Any]]], name: str, rules: dict[str, 
             error = float(gaps.std(ddof=1) / np.sqrt(gaps.size))
             paired[rules[another].label] = {"gap": float(gaps.mean()), "error": error}
     return paired
+
+
+def _times() -> dict[str, dict[str, float]]:
+    return {
+        family: {neighbour_rules.looks(family)[row["name"]].label: row["ratio"] for row in found["times"]}
+        for family, found in neighbour_rules.compute().items()
+    }
 
 
 def _test_error(document: dict[str, Any]) -> float:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 import os
 import signal
-from collections.abc import Callable
+import tracemalloc
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 import numpy as np
 import pytest
@@ -53,6 +55,16 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(table(sorted(records, key=lambda record: label_order(record["label"]))))
 
 
+@contextmanager
+def traced_memory() -> Iterator[Callable[[], int]]:
+    """Within it, the most bytes that Python has held at once so far; a test that fails traces no other's memory."""
+    tracemalloc.start()
+    try:
+        yield lambda: tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
 def random_network(
     size: int, gain: float, log_temperature: float, seed: int, norm: str = "absolute", layered: bool = False
 ) -> Model:
@@ -96,3 +108,8 @@ def network() -> Callable[..., Model]:
 @pytest.fixture(scope="session")
 def differentiate() -> Callable[..., Gradient]:
     return numerical_gradient
+
+
+@pytest.fixture(scope="session")
+def tracing() -> Callable[[], AbstractContextManager[Callable[[], int]]]:
+    return traced_memory

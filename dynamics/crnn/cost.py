@@ -1,6 +1,6 @@
-"""What a network and a rule cost, counted and not timed: synapses, multiply-adds, synaptic events.
+"""What a network and a rule cost, counted and not timed: synapses, steps, multiply-adds, synaptic events.
 
-Main results: synapses, Work, work.
+Main results: synapses, steps, Work, work.
 
 A synapse is a pair of units that a weight couples, of a pooled convolution each pair that the pooled kernel reaches. A drive sends
 through each synapse between free layers once upwards and once downwards: two multiply-adds, or, of spikes, an addition for each
@@ -16,7 +16,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from dynamics.crnn.architecture import Architecture, Conv
-from dynamics.crnn.config import Backpropagation, Phases, Rule, Stochastic
+from dynamics.crnn.config import (
+    Backpropagation,
+    Continual,
+    EvolutionStrategies,
+    Phases,
+    PredictiveCoding,
+    Rule,
+    Stochastic,
+)
 
 
 def synapses(architecture: Architecture) -> tuple[int, ...]:
@@ -42,6 +50,24 @@ def _pairs(size: int, places: int, layer: Conv) -> int:
     return int(((pixels >= 0) & (pixels < size)).sum())
 
 
+def steps(rule: Rule) -> int | None:
+    """Steps of the whole network for one image, of all phases and backwards through time; None where a tolerance ends them."""
+    match rule:
+        case Phases():
+            free = 2 if isinstance(rule, Stochastic) and rule.phases == "independent" else 1
+            return free * rule.steps_free + 2 * rule.steps_nudged
+        case Continual():
+            return rule.steps_free + rule.steps_nudged
+        case Backpropagation():
+            return 2 * rule.steps
+        case PredictiveCoding():
+            return rule.steps
+        case EvolutionStrategies():
+            return (1 + 2 * rule.pairs) * rule.steps
+        case _:
+            return None
+
+
 @dataclass(frozen=True)
 class Work:
     """Of one training image. multiply_adds: with every step's drive computed in full, its products for the gradient included.
@@ -58,17 +84,18 @@ class Work:
 def work(architecture: Architecture, rule: Rule, rates: Sequence[float] | None = None) -> Work:
     """What `rule` does with one static image; rates: mean spikes a unit and step of each free layer, of rules that spike.
 
-    EP: T₁ + 2 T₂ drives and two products; it keeps two averages and the running states of three. BPTT: T drives
+    A drive a step. EP: T₁ + 2 T₂ of them and two products; it keeps two averages and the running states of three. BPTT: T drives
     forwards, T backwards, T products; it keeps T states and T vectors of probabilities. ValueError for other rules.
     """
     pairs = synapses(architecture)
     free, first = sum(pairs[1 : len(architecture.layers)]), pairs[0]
     if isinstance(rule, Phases):
-        drives, products, states = rule.steps_free + 2 * rule.steps_nudged, 2, 5
+        products, states = 2, 5
     elif isinstance(rule, Backpropagation):
-        drives, products, states = 2 * rule.steps, rule.steps, 2 * rule.steps + 1
+        products, states = rule.steps, 2 * rule.steps + 1
     else:
         raise ValueError(f"work is counted for EP and BPTT, got rule {type(rule).__name__}")
+    drives = steps(rule) or 0
     adds = first + 2 * free * drives + products * (free + first)
     events = None
     if rates is not None and isinstance(rule, Stochastic):

@@ -83,7 +83,7 @@ def read_aedat(path: Path) -> Events:
     return Events(x[:filled], y[:filled], on[:filled], time[:filled])
 
 
-def _packets(path: Path, raw: bytes, place: int) -> list[tuple[int, int, int]]:
+def _packets(path: Path, raw: bytes | bytearray, place: int) -> list[tuple[int, int, int]]:
     """(first byte, number of events, overflow of their times) of each packet of polarity events from byte `place` on."""
     packets, passed = [], 0
     while place < len(raw):

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import msgspec
+import numba
 import numpy as np
 import pytest
 
@@ -17,7 +18,9 @@ from dynamics.provenance import provenance
 from figures import (
     certificates,
     fashion_learning,
+    neighbour_rules,
     net_size,
+    rule_time_study,
     size_study,
     sparsity,
     stability_study,
@@ -231,3 +234,24 @@ def test_training_again_begins_as_recorded(path, tmp_path):
         state = update(run, state)
     alike = all(provenance()[key] == document[key] for key in ("cpu", "packages"))
     np.testing.assert_allclose(state.first_costs, document["curves"]["first_costs"], rtol=0.0 if alike else 1e-4)
+
+
+def test_updates_of_every_rule_are_timed_over_stochep_and_drawn_where_they_match_their_run(tmp_path):
+    threads = numba.get_num_threads()
+    found = rule_time_study.study(families=("digits",), overrides=("training.batch=2",), rounds=2)
+    assert numba.get_num_threads() == threads
+    rows = {row["name"]: row for row in found["rows"]}
+    assert list(rows) == list(neighbour_rules.looks("digits"))
+    assert all(0 < row["low"] <= row["ratio"] <= row["high"] for row in rows.values())
+    assert rows["digits_stochastic_probabilities"]["ratio"] == 1.0
+    assert rows["digits_evolution_32"]["ratio"] > rows["digits_evolution"]["high"]
+    assert (rows["digits_implicit"]["steps"], rows["digits_stochastic_probabilities"]["steps"]) == (None, 120)
+    times = tmp_path / "times.json"
+    for digest, count in ((None, 0), (fingerprint(load(EXPERIMENTS / "digits_continual.toml")), 1)):
+        if digest is not None:
+            rows["digits_continual"]["config_hash"] = digest
+        times.write_text(json.dumps({"rows": list(rows.values())}), encoding="utf-8")
+        data = neighbour_rules.compute(times=times)
+        # timed with another batch than its run had: left out
+        assert len(data["digits"]["times"]) == count
+        neighbour_rules.draw(data)

@@ -8,8 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dynamics.crnn.architecture import Architecture, Conv
-from dynamics.crnn.config import Backpropagation, Deterministic, Implicit, Stochastic
-from dynamics.crnn.cost import synapses, work
+from dynamics.crnn.config import (
+    Backpropagation,
+    Continual,
+    Deterministic,
+    EvolutionStrategies,
+    Implicit,
+    PredictiveCoding,
+    Stochastic,
+)
+from dynamics.crnn.cost import steps, synapses, work
 from tests.dynamics.crnn.stacks import architectures, network
 
 pytestmark = pytest.mark.exact
@@ -50,3 +58,21 @@ def test_work_adds_up_by_hand():
     assert work(architecture, spiking, rates=(0.5, 0.25)).events == 26 * (0.5 * second + 0.25 * second)
     with pytest.raises(ValueError, match="work is counted for EP and BPTT, got rule Implicit"):
         work(architecture, Implicit(tolerance=1e-6, max_steps=10))
+
+
+@pytest.mark.parametrize(
+    ("rule", "count"),
+    [
+        (Deterministic(**PHASES), 26),
+        (Deterministic(**PHASES, scheme="one-sided"), 26),
+        (Stochastic(**PHASES, estimator="spikes"), 26),
+        (Stochastic(**PHASES, estimator="spikes", phases="independent"), 36),
+        (Continual(**PHASES, rates=(1.0,)), 18),
+        (Backpropagation(steps=7, window=2), 14),
+        (PredictiveCoding(nudging=1.0, rate=0.1, steps=5), 5),
+        (EvolutionStrategies(pairs=3, width=0.1, steps=4, window=2), 28),
+        (Implicit(tolerance=1e-6, max_steps=10), None),
+    ],
+)
+def test_steps_are_those_of_all_phases(rule, count):
+    assert steps(rule) == count

@@ -4,7 +4,6 @@ import gzip
 import hashlib
 import os
 import struct
-import tracemalloc
 
 import numpy as np
 import pytest
@@ -110,7 +109,7 @@ def test_a_damaged_idx_file_is_named_with_what_was_expected_and_found(tmp_path, 
     assert name in str(caught.value)
 
 
-def test_packed_files_that_lie_are_refused_before_they_fill_the_memory(tmp_path):
+def test_packed_files_that_lie_are_refused_before_they_fill_the_memory(tmp_path, tracing):
     write_mnist(tmp_path, packed=True)
     path = tmp_path / f"{IMAGES}.gz"
     raw = path.read_bytes()
@@ -121,11 +120,10 @@ def test_packed_files_that_lie_are_refused_before_they_fill_the_memory(tmp_path)
     with pytest.raises(ValueError, match=r"images-idx3-ubyte\.gz cannot be read: Not a gzipped file"):
         load("mnist", 0, data_dir=tmp_path)
     path.write_bytes(gzip.compress(b"\0" * 200_000_000))
-    tracemalloc.start()
-    with pytest.raises(ValueError, match=r"unpacks to more than 54,880,016 bytes"):
-        load("mnist", 0, data_dir=tmp_path)
-    assert tracemalloc.get_traced_memory()[1] < 1.5 * idx.MOST_BYTES
-    tracemalloc.stop()
+    with tracing() as peak:
+        with pytest.raises(ValueError, match=r"unpacks to more than 54,880,016 bytes"):
+            load("mnist", 0, data_dir=tmp_path)
+        assert peak() < 1.5 * idx.MOST_BYTES
     with pytest.raises(ValueError, match="unpacks to more than 10 bytes"):
         contents(tmp_path / f"{LABELS}.gz", 10)
 

@@ -54,6 +54,7 @@ def sweep(
     """
     import msgspec
 
+    from dynamics.kernel import uncached
     from dynamics.provenance import make_writable, provenance
     from figures.sweep import conduct, grid, outcome
     from figures.sweep.workers import ClusterLost
@@ -63,6 +64,8 @@ def sweep(
     try:
         plan = grid.load(experiment, overrides)
         name, folder = plan.name, out / plan.name
+        if cluster is None and (reason := uncached()):
+            print(f"{name}: compiled kernels {reason}", file=sys.stderr, flush=True)
         with conduct.opened(cluster, workers) as pool:
             make_writable(folder / "cells")
             rows, failures = conduct.fill(plan, folder / "cells", pool, partial(counted, name))

@@ -1,6 +1,6 @@
 """The one decorator for compiled code, and where its machine code is kept.
 
-Main results: kernel, KERNELS.
+Main results: kernel, KERNELS, uncached, leave_unsaid.
 
 Strict floating point everywhere (no fastmath: it would make isnan lie), NumPy's division rules, compiled at first use
 and cached on disk. numba's own cache does not notice an edited callee in another file, so the folder is named after
@@ -93,15 +93,27 @@ def _prepare_cache() -> str | None:
 
 
 _UNCACHED = _prepare_cache()
+_unsaid = False
+
+
+def uncached() -> str | None:
+    """Why compiled kernels cannot be kept, and the remedy, as the end of a sentence; None where they are."""
+    return None if _UNCACHED is None else f"are not cached: {_UNCACHED}; set NUMBA_CACHE_DIR to a writable folder"
 
 
 @cache
 def _announce() -> None:
     """Say once that kernels are being compiled, which may take minutes, and where they go."""
-    kept = f"kept in {config.CACHE_DIR}"
-    if _UNCACHED is not None:
-        kept = f"which are not cached: {_UNCACHED}; set NUMBA_CACHE_DIR to a writable folder"
-    print(f"compiling kernels, {kept}", file=sys.stderr, flush=True)
+    if not _unsaid:
+        reason = uncached()
+        kept = f"kept in {config.CACHE_DIR}" if reason is None else f"which {reason}"
+        print(f"compiling kernels, {kept}", file=sys.stderr, flush=True)
+
+
+def leave_unsaid() -> None:
+    """Announce nothing in this process: the one that started it says that it may compile."""
+    global _unsaid
+    _unsaid = True
 
 
 class _Files:

@@ -206,24 +206,30 @@ def shade_failures(panel: Any, rows: Sequence[dict[str, Any]]) -> None:
         page.shade(panel, left, max(several) * 1.02, "several fixed points", hatch=True, height=0.3)
 
 
+def told(row: dict[str, Any]) -> tuple[str, str]:
+    """A row's error and its interval, "" where they are one, in few digits; an end of infinity may be None."""
+    value = "–" if row["value"] is None else f"{row['value']:.3g}"
+    if row["low"] == row["high"]:
+        return value, ""
+    high = "∞" if row["high"] in (None, math.inf) else f"{row['high']:.2g}"
+    return value, f"{row['low']:.2g} … {high}"
+
+
+def note(row: dict[str, Any]) -> str:
+    """What a row says of itself, several fixed points among it."""
+    several = [f"{row['fixed_points']} fixed points"] * (row["fixed_points"] > 1)
+    return "; ".join([*several, *[row["note"]] * bool(row["note"])])
+
+
 def table(data: dict[str, Any]) -> Table:
     """The rows for a terminal."""
     lines = Table(title=_caption(data), title_justify="left")
     for column in ("temperature", "nudging", "estimator", "error", "95 % interval", "κ", "κ_a", "note"):
         lines.add_column(column, justify="left" if column in ("estimator", "note") else "right", no_wrap=True)
     for row in data["rows"]:
-        value, interval = "–", ""
-        if row["value"] is not None:
-            value = f"{row['value']:.3g}"
-        if row["low"] != row["high"]:
-            interval = (
-                f"{row['low']:.2g} … {row['high']:.2g}" if math.isfinite(row["high"]) else f"{row['low']:.2g} … ∞"
-            )
-        notes = [f"{row['fixed_points']} fixed points"] if row["fixed_points"] > 1 else []
-        notes += [row["note"]] if row["note"] else []
         lines.add_row(
-            f"{row['temperature']:g}", f"{row['nudging']:g}", row["estimator"], value, interval, f"{row['gain']:.3f}",
-            f"{row['absolute_gain']:.3f}", "; ".join(notes),
+            f"{row['temperature']:g}", f"{row['nudging']:g}", row["estimator"], *told(row), f"{row['gain']:.3f}",
+            f"{row['absolute_gain']:.3f}", note(row),
         )  # fmt: skip
     return lines
 

@@ -28,6 +28,9 @@ MEAN_FIELD, ONSAGER, GLAUBER, LEAKY, BOUND, LINEAR, GREY = (
     "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#888888",
 )  # fmt: skip
 
+# of a line of small text that stands upright, in widths of a panel
+LABEL_WIDTH = 0.06
+
 # A figure's computation says how far it is, from 0 to 1.
 Report = Callable[[float], None]
 
@@ -94,9 +97,12 @@ def shade(axes: Axes, low: float, high: float, text: str, *, hatch: bool = False
         hatch="////" if hatch else None, linewidth=0, zorder=0,
     )  # fmt: skip
     middle = np.sqrt(low * high) if axes.get_xscale() == "log" else 0.5 * (low + high)
+    ends = axes.transAxes.inverted().transform(axes.transData.transform([(low, 1.0), (high, 1.0)]))[:, 0]
+    # a label wider than its strip would lie on the axis at its left
+    place, side = (middle, "center") if np.ptp(ends) > LABEL_WIDTH else (low, "left")
     axes.text(
-        middle, height, text, transform=axes.get_xaxis_transform(), ha="center", va="bottom", fontsize=6.5,
-        color="#555555", rotation=90,
+        place, height, text, transform=axes.get_xaxis_transform(), ha=side, va="bottom", fontsize=6.5, color="#555555",
+        rotation=90,
     )  # fmt: skip
 
 

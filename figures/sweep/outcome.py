@@ -18,7 +18,7 @@ from rich.table import Table
 
 from dynamics.tables import digest
 from figures import page
-from figures.bias_study import LOOKS, MOST_TICKS, SAMPLED, drawable, shade_failures
+from figures.bias_study import LOOKS, MOST_TICKS, SAMPLED, drawable, note, shade_failures, told
 from figures.sweep.cells import Row
 from figures.sweep.grid import Cell, Sweep
 
@@ -54,22 +54,21 @@ def table(data: dict[str, Any]) -> Table:
         f"{data['name']}: error of the coupling gradient relative to Gibbs' ({data['config']['reference']} reference)"
     )
     lines = Table(title=title, title_justify="left")
+    # columns of words
     left = ("couplings", "estimator", "note")
+    notes = [note(row) for row in data["rows"]]
     for column in (
-        "couplings", "N", "seed", "temperature", "nudging", "samples", "estimator", "error", "95 % interval", "κ_a", "note",
+        "couplings", "N", "seed", "temperature", "nudging", "samples", "estimator", "error", "95 % interval", "κ_a",
+        *["note"] * any(notes),
     ):  # fmt: skip
         lines.add_column(column, justify="left" if column in left else "right", no_wrap=True)
-    for row in data["rows"]:
-        interval = ""
-        if row["low"] != row["high"]:
-            interval = f"{row['low']:.2g} … " + ("∞" if row["high"] is None else f"{row['high']:.2g}")
-        notes = [f"{row['fixed_points']} fixed points"] * (row["fixed_points"] > 1) + [row["note"]] * bool(row["note"])
+    for row, said in zip(data["rows"], notes, strict=True):
         # a mean-field estimate draws no samples
         samples = f"{row['samples']}" if row["estimator"] in SAMPLED or len(grid["samples"]) > 1 else "–"
         lines.add_row(
             row["couplings"], f"{row['size']}", f"{row['seed']}", f"{row['temperature']:g}", f"{row['nudging']:g}", samples,
-            row["estimator"], "–" if row["value"] is None else f"{row['value']:.3g}", interval, f"{row['absolute_gain']:.3f}",
-            "; ".join(notes),
+            row["estimator"], *told(row), f"{row['absolute_gain']:.3f}",
+            *[said] * any(notes),
         )  # fmt: skip
     return lines
 

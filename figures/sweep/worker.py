@@ -32,12 +32,16 @@ class Outcome(NamedTuple):
 
 
 def begin(parent: Any) -> None:
-    """Prepare a process of this machine: one thread, deaf to Ctrl-C, which the parent answers, and gone when the parent is.
+    """Prepare a process of this machine: one thread, silent, deaf to Ctrl-C, which the parent answers, gone when the parent is.
 
     parent: a pipe that nobody writes to; it ends when the parent closes it or dies.
     """
     os.environ["NUMBA_NUM_THREADS"] = "1"
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    from dynamics.kernel import leave_unsaid
+
+    # a line of this process would tear the parent's bar
+    leave_unsaid()
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 
 

@@ -224,3 +224,14 @@ def test_a_user_without_a_home_computes_without_a_cache(package):
     done = finish(start(package, stranger + SHIFT))
     assert done.stdout == "3.0\n"
     assert "not cached: Could not determine home directory" in done.stderr
+
+
+def test_a_process_that_another_speaks_for_announces_nothing(package, tmp_path):
+    silent = f"from dynamics.kernel import leave_unsaid, uncached; leave_unsaid(); print(uncached()); {SHIFT}"
+    done = finish(start(package, silent, NUMBA_CACHE_DIR=str(tmp_path / "cache")))
+    assert (done.stdout, done.stderr) == ("None\n3.0\n", "")
+    (tmp_path / "file").touch()
+    done = finish(start(package, silent, NUMBA_CACHE_DIR=str(tmp_path / "file" / "cache")))
+    assert done.stderr == ""
+    assert done.stdout.startswith("are not cached: ")
+    assert done.stdout.endswith("; set NUMBA_CACHE_DIR to a writable folder\n3.0\n")

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from dynamics.provenance import processors
+from figures import bias_study
 from figures.sweep import cells as store
 from figures.sweep import clock as clocks
 from figures.sweep import conduct, grid, outcome, workers
@@ -119,7 +120,23 @@ def test_a_cell_without_a_number_leaves_a_gap_and_an_open_interval_is_drawn(valu
     data = outcome.document(sweep, every)
     assert len(outcome.draw(data).axes) == 1
     assert len(outcome.csv(data).splitlines()) == 7
-    assert outcome.table(data).row_count == 6
+    lines = outcome.table(data)
+    assert lines.row_count == 6
+    assert "note" not in [column.header for column in lines.columns]
+    one = {cell: msgspec.structs.replace(row, fixed_points=3, note="lost") for cell, row in list(every.items())[:1]}
+    cells = outcome.table(outcome.document(sweep, every | one)).columns
+    assert (cells[-1].header, list(cells[-1].cells)[:2]) == ("note", ["3 fixed points; lost", ""])
+
+
+def test_a_row_is_told_in_few_digits_and_what_was_infinite_is_none_in_a_file():
+    for row, told in (
+        ({"value": 0.12345, "low": 0.12345, "high": 0.12345}, ("0.123", "")),
+        ({"value": 0.12345, "low": 0.1, "high": 0.2345}, ("0.123", "0.1 … 0.23")),
+        ({"value": 0.12345, "low": 0.1, "high": None}, ("0.123", "0.1 … ∞")),
+        ({"value": 0.12345, "low": 0.1, "high": float("inf")}, ("0.123", "0.1 … ∞")),
+        ({"value": None, "low": None, "high": None}, ("–", "")),
+    ):
+        assert bias_study.told(row) == told
 
 
 def test_workers_are_those_of_a_cluster_or_so_many_here():

@@ -16,7 +16,7 @@ from dynamics import Recommendation, estimate_gradient, exact_gradient, recommen
 from dynamics.provenance import provenance, write_json
 from dynamics.recommendation import check_wish
 from figures import page
-from figures.bias_study import relative_error, sweeps
+from figures.bias_study import relative_error, sweeps, without_empty_notes
 from figures.networks import FAMILIES, Network
 from meanfield import Model, QuadraticCost
 
@@ -146,7 +146,7 @@ def table(data: dict[str, Any]) -> Table:
             f"{row['steps_free']}+{row['steps_nudged']}" if nudged else f"{row['steps_free']}", f"{row['relaxations']:.3g}",
             f"{row['predicted_bias']:.2g}", f"{row['predicted_noise']:.2g}", f"{row['predicted_error']:.2g}", "",
         )  # fmt: skip
-    return lines
+    return without_empty_notes(lines)
 
 
 def main() -> None:

@@ -231,6 +231,13 @@ def table(data: dict[str, Any]) -> Table:
             f"{row['temperature']:g}", f"{row['nudging']:g}", row["estimator"], *told(row), f"{row['gain']:.3f}",
             f"{row['absolute_gain']:.3f}", note(row),
         )  # fmt: skip
+    return without_empty_notes(lines)
+
+
+def without_empty_notes(lines: Table) -> Table:
+    """The table without its last column, of notes, where it holds none."""
+    if not any(lines.columns[-1].cells):
+        lines.columns.pop()
     return lines
 
 

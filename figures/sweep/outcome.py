@@ -18,7 +18,7 @@ from rich.table import Table
 
 from dynamics.tables import digest
 from figures import page
-from figures.bias_study import LOOKS, MOST_TICKS, SAMPLED, drawable, note, shade_failures, told
+from figures.bias_study import LOOKS, MOST_TICKS, SAMPLED, drawable, note, shade_failures, told, without_empty_notes
 from figures.sweep.cells import Row
 from figures.sweep.grid import Cell, Sweep
 
@@ -56,21 +56,19 @@ def table(data: dict[str, Any]) -> Table:
     lines = Table(title=title, title_justify="left")
     # columns of words
     left = ("couplings", "estimator", "note")
-    notes = [note(row) for row in data["rows"]]
     for column in (
-        "couplings", "N", "seed", "temperature", "nudging", "samples", "estimator", "error", "95 % interval", "κ_a",
-        *["note"] * any(notes),
+        "couplings", "N", "seed", "temperature", "nudging", "samples", "estimator", "error", "95 % interval", "κ_a", "note",
     ):  # fmt: skip
         lines.add_column(column, justify="left" if column in left else "right", no_wrap=True)
-    for row, said in zip(data["rows"], notes, strict=True):
+    for row in data["rows"]:
         # a mean-field estimate draws no samples
         samples = f"{row['samples']}" if row["estimator"] in SAMPLED or len(grid["samples"]) > 1 else "–"
         lines.add_row(
             row["couplings"], f"{row['size']}", f"{row['seed']}", f"{row['temperature']:g}", f"{row['nudging']:g}", samples,
             row["estimator"], *told(row), f"{row['absolute_gain']:.3f}",
-            *[said] * any(notes),
+            note(row),
         )  # fmt: skip
-    return lines
+    return without_empty_notes(lines)
 
 
 def draw(data: dict[str, Any]) -> Figure:

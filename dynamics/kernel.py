@@ -30,6 +30,7 @@ import numba
 from numba.core import config, serialize
 from numba.core.caching import FunctionCache, NullCache
 
+_HERE = Path(__file__).parent
 KEPT_FOLDERS = 3
 # "from a.b import (c, d)" and "import a.b", to the end of the line or of the parentheses
 _IMPORTS = re.compile(r"^[ \t]*(?:from[ \t]+([\w.]+)[ \t]+)?import[ \t]+(\([^)]*\)|[^\n]*)", re.MULTILINE)
@@ -77,7 +78,7 @@ def _prepare_cache() -> str | None:
     """Point numba at a folder for exactly these sources, and drop the oldest others; why not, when it cannot be written."""
     try:
         root = _cache_root() / "stochep" / "kernels"
-        folder = root / _source_hash(Path(__file__).parent)
+        folder = root / _source_hash(_HERE)
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
         os.utime(folder)
@@ -119,9 +120,9 @@ def leave_unsaid() -> None:
 class _Files:
     """The machine code of one kernel: a file a signature, named after all that the code depends on, and put in its place whole.
 
-    numba numbers a kernel's files in an index. A process that finds the index damaged, or of an older source, begins it anew, and
-    another that has read it before is then given the code of another signature. A name that is never given to other code needs
-    neither an index nor a lock, however many processes read and write.
+    numba numbers a kernel's files in an index, which has to be locked, and to be begun anew where it is damaged: who has read it
+    before may then be given the code of another signature. A name that is never given to other code needs neither an index nor a
+    lock, however many processes read and write.
     """
 
     def __init__(self, folder: Path, name: str, stamp: Any) -> None:
@@ -170,8 +171,10 @@ class _Cached(FunctionCache):
         return found
 
     def save_overload(self, sig: Any, data: Any) -> None:
+        # sources edited since the folder was named: what a module imported later calls may be of other ones
         with suppress(OSError):
-            super().save_overload(sig, data)
+            if _source_hash(_HERE) == Path(config.CACHE_DIR).name:
+                super().save_overload(sig, data)
 
 
 class _Uncached(NullCache):

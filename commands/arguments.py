@@ -13,7 +13,15 @@ Flag = Annotated[bool, Parameter(negative=(), show_default=False)]
 SEVERAL = Parameter(consume_multiple=True, negative=(), show_default=lambda values: " ".join(map(str, values)))
 
 
-def nearest(name: str, names: Sequence[str]) -> str:
+def unknown(what: str, given: Sequence[str], names: Sequence[str], *, called: str = "names") -> str | None:
+    """The sentence for the first that is given and is no `what` of these names; None where all are."""
+    wrong = next((name for name in given if name not in names), None)
+    return (
+        None if wrong is None else f"no {what} {wrong!r}: {_nearest(wrong, names)}the {called} are {', '.join(names)}"
+    )
+
+
+def _nearest(name: str, names: Sequence[str]) -> str:
     """A question after the one of the names that was meant, or nothing where none is near."""
     from difflib import get_close_matches
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from commands.arguments import SEVERAL, Flag, nearest
+from commands.arguments import SEVERAL, Flag, unknown
 from commands.examples import shown
 from commands.progress import bar, steps
 from commands.streams import FAILED, complain, print_json, refuse
@@ -19,12 +19,7 @@ def _unknown(labels: tuple[str, ...]) -> str | None:
     """The sentence for the first label that no claim has."""
     from proofs_numeric import CLAIMS
 
-    missing = [label for label in labels if label not in CLAIMS]
-    return (
-        f"no claim {missing[0]!r}: {nearest(missing[0], tuple(CLAIMS))}the labels are {', '.join(CLAIMS)}"
-        if missing
-        else None
-    )
+    return unknown("claim", labels, tuple(CLAIMS), called="labels")
 
 
 @claims.command(name="list", help_epilogue=shown("claims list"))
@@ -40,8 +35,8 @@ def list_claims(*labels: str, json: Flag = False) -> int:
     """
     from proofs_numeric import CLAIMS
 
-    if unknown := _unknown(labels):
-        return refuse(unknown)
+    if sentence := _unknown(labels):
+        return refuse(sentence)
     fields = ("label", "title", "kind", "means", "hypotheses", "statement")
     chosen = [claim for label, claim in CLAIMS.items() if not labels or label in labels]
     records = [{name: getattr(claim, name) for name in fields} for claim in chosen]
@@ -76,8 +71,8 @@ def check_claims(
     from proofs_numeric import CLAIMS, check
     from proofs_numeric.rigorous import INSTALL, installed
 
-    if unknown := _unknown(labels):
-        return refuse(unknown)
+    if sentence := _unknown(labels):
+        return refuse(sentence)
     if instances is not None and instances < 1:
         return refuse(f"instances must be at least 1, got {instances}")
     if seed < 0:

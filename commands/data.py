@@ -9,7 +9,7 @@ from typing import Any
 
 from cyclopts import App
 
-from commands.arguments import Flag, nearest
+from commands.arguments import Flag, unknown
 from commands.examples import shown
 from commands.progress import steps
 from commands.streams import FAILED, print_json, refuse
@@ -69,8 +69,8 @@ def _of_each(
     """Print a record or a line of each data set, or what is wrong with it."""
     from dynamics.datasets import NAMES, Missing
 
-    if unknown := [name for name in names if name not in NAMES]:
-        return refuse(f"no data set {unknown[0]!r}: {nearest(unknown[0], NAMES)}the names are {', '.join(NAMES)}")
+    if sentence := unknown("data set", names, NAMES):
+        return refuse(sentence)
     if data_dir is not None and not os.path.isdir(data_dir):
         return refuse(f"--data-dir must be a folder, got {data_dir}")
     chosen = [name for name in NAMES if not names or name in names]

@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from commands.arguments import Flag, nearest
+from commands.arguments import Flag, unknown
 from commands.progress import board
 from commands.streams import FAILED, print_json, refuse
 
@@ -40,8 +40,8 @@ def figures(
     from dynamics.provenance import make_writable, processors
     from figures import NAMES
 
-    if unknown := [name for name in names if name not in NAMES]:
-        return refuse(f"no figure {unknown[0]!r}: {nearest(unknown[0], NAMES)}the names are {', '.join(NAMES)}")
+    if sentence := unknown("figure", names, NAMES):
+        return refuse(sentence)
     if workers is not None and workers < 1:
         return refuse(f"--workers must be at least 1, got {workers}")
     if workers is not None and workers > len(NAMES):

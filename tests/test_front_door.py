@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import shlex
 import shutil
 import subprocess
@@ -21,6 +22,15 @@ from dynamics.datasets import NAMES
 ROOT = Path(__file__).parents[1]
 # half a second each, or most of one
 HEAVY = ("matplotlib", "sympy", "sklearn", "scipy.stats", "scipy.optimize", "scipy.integrate")
+
+
+# what the documentation shows with arguments, between backticks or at the start of a line; without any it is a name
+_SHOWN = re.compile(r"(?:^|`)(?:\.venv/bin/)?stochep (\w+ [^`#\n]+)", re.MULTILINE)
+SHOWN = {
+    line.strip()
+    for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md"))
+    for line in _SHOWN.findall(page.read_text(encoding="utf-8"))
+}
 
 
 def commands(app=stochep.app, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
@@ -63,8 +73,8 @@ def test_no_example_is_of_a_command_that_is_not():
     assert {tuple(name.split()) for name in EXAMPLES} == set(COMMANDS)
 
 
-@pytest.mark.parametrize("line", sorted({line for one in EXAMPLES.values() for line, _ in one}))
-def test_an_example_is_a_command_line(line):
+@pytest.mark.parametrize("line", sorted({line for one in EXAMPLES.values() for line, _ in one} | SHOWN))
+def test_an_example_of_help_or_of_a_page_is_a_command_line(line):
     arguments = shlex.split(line)
     command, bound, _ = stochep.app.parse_args(arguments, exit_on_error=False, print_error=False)
     assert callable(command)

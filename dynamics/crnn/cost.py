@@ -95,7 +95,8 @@ def work(architecture: Architecture, rule: Rule, rates: Sequence[float] | None =
         products, states = rule.steps, 2 * rule.steps + 1
     else:
         raise ValueError(f"work is counted for EP and BPTT, got rule {type(rule).__name__}")
-    drives = steps(rule) or 0
+    drives = steps(rule)
+    assert drives is not None
     adds = first + 2 * free * drives + products * (free + first)
     events = None
     if rates is not None and isinstance(rule, Stochastic):
